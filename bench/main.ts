@@ -1,0 +1,2 @@
+/** Examples. */
+export const examples = true

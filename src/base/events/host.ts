@@ -1,0 +1,2 @@
+/** Events of `src/host`. */
+export type HostEvent = { readonly name: 'host_placeholder' }

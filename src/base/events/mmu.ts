@@ -1,0 +1,2 @@
+/** Events of `src/mmu`. */
+export type MmuEvent = { readonly name: 'mmu_placeholder' }

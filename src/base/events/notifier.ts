@@ -1,0 +1,2 @@
+/** Events of `src/notifier`. */
+export type NotifierEvent = { readonly name: 'notifier_placeholder' }

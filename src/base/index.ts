@@ -1,0 +1,10 @@
+/** base: what every room shares, and nothing that knows what a page is for. */
+export * from './address.ts'
+export * from './errors.ts'
+export * from './random.ts'
+export * from './trace.ts'
+export type { GuestEvent } from './events/guest.ts'
+export type { HostEvent } from './events/host.ts'
+export type { MmuEvent } from './events/mmu.ts'
+export type { NotifierEvent } from './events/notifier.ts'
+export type { SchedEvent } from './events/sched.ts'

@@ -1,0 +1,2 @@
+/** check. */
+export * from '../base/index.ts'

@@ -1,0 +1,2 @@
+/** guest. */
+export * from '../base/index.ts'

@@ -1,0 +1,2 @@
+/** hardware. */
+export * from '../base/index.ts'

@@ -1,0 +1,2 @@
+/** host. */
+export * from '../base/index.ts'

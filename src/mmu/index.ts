@@ -1,0 +1,2 @@
+/** mmu. */
+export * from '../base/index.ts'

@@ -1,0 +1,2 @@
+/** notifier. */
+export * from '../base/index.ts'

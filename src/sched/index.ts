@@ -1,0 +1,2 @@
+/** sched. */
+export * from '../base/index.ts'

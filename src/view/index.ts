@@ -1,0 +1,2 @@
+/** view. */
+export * from '../base/index.ts'
