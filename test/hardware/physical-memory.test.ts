@@ -1,5 +1,5 @@
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { KernelBug, KernelError, PAGE_SIZE, hpa, pfn } from '../../src/base/index.ts'
 import { PhysicalMemory } from '../../src/hardware/index.ts'
 

@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { PAGE_SIZE, Random, hpa } from '../../src/base/index.ts'
 import {
   Access,
@@ -411,7 +411,7 @@ test('random tables in all modes: walker and a walk written from the text in Big
     fc.property(fc.constantFrom(...PAGING_MODES), fc.integer(), (mode, seed) => {
       const random = new Random(seed)
       const memory = new PhysicalMemory(frames)
-      fillTables(random, place, memory)
+      fillTables(random, place, memory, mode.levels)
       const ptes = new BigUint64Array(memory.readBytes(hpa(0), memory.byteLength).buffer)
       const naive: NaiveMemory = {
         read: (address) => ptes[Number(address / 8n)],
