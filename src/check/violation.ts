@@ -45,7 +45,7 @@ export type Report = (invariant: Invariant, what: string, page?: PageNames) => v
 /** Checks made, per invariant. */
 export class Ledger {
   static readonly opaque = true
-  readonly checks = new Map<Invariant, number>()
+  readonly checks: Map<Invariant, number> = new Map()
 
   count(invariant: Invariant, times: number = 1): void {
     this.checks.set(invariant, (this.checks.get(invariant) ?? 0) + times)
