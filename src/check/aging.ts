@@ -7,12 +7,14 @@
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
+import type { AuditedWorld } from './audited-world.ts'
 import type { Ledger, Report } from './violation.ts'
 
 const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
 
 export class AgingAudit {
   static readonly opaque = true
+  private readonly world: AuditedWorld
   private readonly ledger: Ledger
   private readonly report: Report
   /** mm -> pages that a vCPU used since the last clearing. */
@@ -22,7 +24,8 @@ export class AgingAudit {
   /** mm -> the hook that is being answered. */
   private readonly asked = new Map<number, string>()
 
-  constructor(ledger: Ledger, report: Report) {
+  constructor(world: AuditedWorld, ledger: Ledger, report: Report) {
+    this.world = world
     this.ledger = ledger
     this.report = report
   }
@@ -37,17 +40,21 @@ export class AgingAudit {
         this.asked.set(event.mm, event.op)
         return
       case 'kvm_age_hva':
-        this.answer(event.mm, event.start, event.end, event.young)
-        this.cleared(event.mm, event.start, event.end)
+        this.answer(this.mmOf(event.vm), event.start, event.end, event.young)
+        this.cleared(this.mmOf(event.vm), event.start, event.end)
         return
       case 'kvm_test_age_hva':
-        this.answer(event.mm, event.hva, event.hva + PAGE_SIZE, event.young)
+        this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
       case 'clear_pte':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
         return
       default:
     }
+  }
+
+  private mmOf(vm: number): number {
+    return this.world.vm(vm)?.mmId ?? -1
   }
 
   private use(mm: number, page: number): void {

@@ -63,7 +63,7 @@ export class Auditor {
       this.report(invariant, what, page)
     this.protocol = new ProtocolAudit(this.ledger, report)
     this.translations = new TranslationAudit(world, this.protocol, this.ledger, report)
-    this.aging = new AgingAudit(this.ledger, report)
+    this.aging = new AgingAudit(world, this.ledger, report)
     this.detach =
       this.level === 'off'
         ? () => undefined
