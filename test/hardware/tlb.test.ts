@@ -190,7 +190,9 @@ for (const { entries: size, ways } of [
               (e.global || entry.global || e.asid === entry.asid)
             live = [...live.filter((e) => !rivals(e)), stored(entry)]
             const index = fill(tlb, entry)
-            t.is(tlb.lookup(entry.page, entry.asid, entry.vmid, entry.mmuIndex), index)
+            for (const asid of entry.global ? [0, 1, 2] : [entry.asid]) {
+              t.is(tlb.lookup(entry.page, asid, entry.vmid, entry.mmuIndex), index)
+            }
             t.deepEqual(entryAt(tlb, index), stored(entry))
           } else if (step.kind === 'lookup') {
             const { page, asid, vmid, mmuIndex } = step
