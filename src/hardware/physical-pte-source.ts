@@ -21,8 +21,9 @@ export class PhysicalPteSource implements PteSource {
 
   load(address: number): PteResult {
     if (!this.memory.contains(address, PTE_BYTES)) return PteResult.vacant
-    this.low = this.memory.readLow(hpa(address))
-    this.high = this.memory.readHigh(hpa(address))
+    const word = address >>> 2
+    this.low = this.memory.words[word] as number
+    this.high = this.memory.words[word + 1] as number
     return PteResult.done
   }
 
