@@ -47,6 +47,7 @@ import {
   OFFSETS,
   ProbeKind,
   QEMU,
+  QEMU_VERSION,
   RAM_BASE,
   WINDOW_END,
   WINDOW_FIRST,
@@ -351,18 +352,19 @@ function mapWindow(random: Random, memory: PhysicalMemory): number {
   return BASE_PAGE + root
 }
 
-const withQemu = isInstalled(QEMU) ? test : test.skip
-if (withQemu === test.skip) console.log(`skipped: ${QEMU} is not installed, so the walker is not compared with it`)
+const withQemu = isInstalled(QEMU, `version ${QEMU_VERSION}`) ? test : test.skip
+if (withQemu === test.skip)
+  console.log(`skipped: ${QEMU} ${QEMU_VERSION} is not installed, so the walker is not compared with it`)
 
 withQemu('Sv39, Sv48 and Sv57 walks do what QEMU does', (t) => {
   const memory = markedMemory()
-  const probes = drawWorlds(new Random(1), memory, [SV39, SV48, SV57], 40)
+  const probes = drawWorlds(new Random(1), memory, [SV39, SV48, SV57], 30)
   compare(t, memory, new OneStage(memory), probes)
 })
 
 withQemu('Sv39x4, Sv48x4 and Sv57x4 walks do what QEMU does under hlv, hsv and in VS-mode', (t) => {
   const memory = markedMemory()
-  const probes = drawWorlds(new Random(2), memory, [SV39X4, SV48X4, SV57X4], 40)
+  const probes = drawWorlds(new Random(2), memory, [SV39X4, SV48X4, SV57X4], 30)
   compare(t, memory, new OneStage(memory), probes)
 })
 
