@@ -25,10 +25,19 @@ export async function doFileFault(vma: Vma, file: AddressSpace, hva: Hva, write:
 async function getPage(vma: Vma, file: AddressSpace, hva: Hva, index: number): Promise<Pfn> {
   const pfn = await filemapGetPage(file, index)
   if (pfn !== -1) return pfn
-  throw new KernelError('EFAULT', `access at ${hex(hva)} in ${vma.describe()}, beyond the ${file.size} bytes of the file`)
+  throw new KernelError(
+    'EFAULT',
+    `access at ${hex(hva)} in ${vma.describe()}, beyond the ${file.size} bytes of the file`,
+  )
 }
 
-async function doReadOrSharedFault(vma: Vma, file: AddressSpace, hva: Hva, index: number, write: boolean): Promise<void> {
+async function doReadOrSharedFault(
+  vma: Vma,
+  file: AddressSpace,
+  hva: Hva,
+  index: number,
+  write: boolean,
+): Promise<void> {
   const { mm } = vma
   const { pages, allocator } = mm.kernel
   const pfn = await getPage(vma, file, hva, index)

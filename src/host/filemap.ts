@@ -9,7 +9,9 @@
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
 import type { Hpa, Pfn } from '../base/index.ts'
 import type { AddressSpace } from './address-space.ts'
-import { PG_DIRTY, PG_REFERENCED, PG_SWAPBACKED, PG_UPTODATE } from './page.ts'
+import type { Kernel } from './kernel.ts'
+import { PG_DIRTY, PG_REFERENCED, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK } from './page.ts'
+import { pageMkclean } from './rmap.ts'
 import { getSwapPage } from './swap-fault.ts'
 
 /**
@@ -143,4 +145,50 @@ const hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toStr
 function checkOffset(file: AddressSpace, offset: number): void {
   if (Number.isInteger(offset) && offset >= 0) return
   throw new KernelError('EINVAL', `${file.name}: offset ${hex(offset)}: expected 0 or more`)
+}
+
+/**
+ * Writes a dirty page of a disk file to its block. The page is locked, and no PTE may dirty it unnoticed.
+ * @returns false when the disk is full or fails; the page stays dirty
+ */
+export async function writeBackPage(kernel: Kernel, pfn: Pfn): Promise<boolean> {
+  const { pages, disk } = kernel
+  const file = pages.mapping[pfn] as AddressSpace | null
+  if (file === null) return true
+  const index = pages.index[pfn] as number
+  const block = file.blocks.get(index) ?? disk.allocate()
+  if (block === -1) return false
+  file.blocks.set(index, block)
+  pages.clear(pfn, PG_DIRTY)
+  pages.set(pfn, PG_WRITEBACK)
+  await disk.writePage(block, pfn)
+  pages.clear(pfn, PG_WRITEBACK)
+  return true
+}
+
+/**
+ * Writes every dirty page of a disk file (Linux: fsync). Mappings become read-only first, so that later stores are
+ * noticed. Nothing to do for a memory file.
+ * @throws KernelError ENOSPC
+ */
+export async function fsync(file: AddressSpace): Promise<void> {
+  if (file.storage === 'memory') return
+  const { kernel } = file
+  const { pages, allocator } = kernel
+  for (const index of Array.from(file.pages.keys())) {
+    const pfn = file.lookup(index)
+    if (pfn === -1) continue
+    pages.get(pfn)
+    const lock = pages.lockOf(pfn)
+    await lock.lock()
+    let written = true
+    if (file.lookup(index) === pfn) {
+      await pageMkclean(kernel, pfn)
+      if (pages.test(pfn, PG_DIRTY)) written = await writeBackPage(kernel, pfn)
+    }
+    lock.unlock()
+    allocator.put(pfn)
+    if (!written)
+      throw new KernelError('ENOSPC', `fsync of ${file.name}: the disk of ${kernel.disk.blocks} blocks is full`)
+  }
 }

@@ -63,7 +63,8 @@ export interface Mapping {
 /** @throws KernelError EINVAL for an unknown protection */
 export function parseProt(what: string, prot: string): number {
   const bits = PROTS[prot as Prot]
-  if (bits === undefined) throw new KernelError('EINVAL', `${what}: protection '${prot}': expected some of r, w, x, or -`)
+  if (bits === undefined)
+    throw new KernelError('EINVAL', `${what}: protection '${prot}': expected some of r, w, x, or -`)
   return bits
 }
 

@@ -16,27 +16,27 @@ import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
 
 /** The page was used since reclaim last looked. */
-export const PG_REFERENCED = 1 << 0
+export const PG_REFERENCED: number = 1 << 0
 /** The frame is newer than its file or swap slot. */
-export const PG_DIRTY = 1 << 1
+export const PG_DIRTY: number = 1 << 1
 /** On the active list. */
-export const PG_ACTIVE = 1 << 2
+export const PG_ACTIVE: number = 1 << 2
 /** In the swap cache; `private` is the slot. */
-export const PG_SWAPCACHE = 1 << 3
+export const PG_SWAPCACHE: number = 1 << 3
 /** Must go to swap before the frame can be reused (cleared by MADV_FREE). */
-export const PG_SWAPBACKED = 1 << 4
+export const PG_SWAPBACKED: number = 1 << 4
 /** Anonymous, and no other mm can see it: a write needs no copy. */
-export const PG_ANON_EXCLUSIVE = 1 << 5
+export const PG_ANON_EXCLUSIVE: number = 1 << 5
 /** Anonymous: `mapping` is an AnonVma. */
-export const PG_ANON = 1 << 6
+export const PG_ANON: number = 1 << 6
 /** Shared by KSM; never written in place. */
-export const PG_KSM = 1 << 7
+export const PG_KSM: number = 1 << 7
 /** Holds what its file or slot says. */
-export const PG_UPTODATE = 1 << 8
+export const PG_UPTODATE: number = 1 << 8
 /** Being written to swap or disk. */
-export const PG_WRITEBACK = 1 << 9
+export const PG_WRITEBACK: number = 1 << 9
 /** Taken off the LRU lists by somebody who works on it. */
-export const PG_ISOLATED = 1 << 10
+export const PG_ISOLATED: number = 1 << 10
 
 /** What a frame is used for. */
 export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as const

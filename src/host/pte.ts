@@ -22,7 +22,7 @@ export const PROT_EXEC = 4
 /** With V clear: present for the kernel, absent for the hardware (mprotect to nothing). */
 const PTE_PROT_NONE = PTE_G
 /** No reference and no rmap: the zero page. */
-export const PTE_SPECIAL = PTE_RSW_LOW
+export const PTE_SPECIAL: number = PTE_RSW_LOW
 const PPN_SHIFT = 10
 
 /** Type of the non-present entry that stands for a page under migration. */
@@ -63,13 +63,15 @@ export const pteModify = (pte: number, prot: number): number =>
   ((pte & ~(PTE_V | PTE_R | PTE_W | PTE_X | PTE_U | PTE_PROT_NONE)) | protFlags(prot)) >>> 0
 
 /** A non-present entry. `offset` is 1 or more. */
-export const swapEntry = (type: number, offset: number): number => ((offset << OFFSET_SHIFT) | (type << TYPE_SHIFT)) >>> 0
+export const swapEntry = (type: number, offset: number): number =>
+  ((offset << OFFSET_SHIFT) | (type << TYPE_SHIFT)) >>> 0
 export const swapType = (entry: number): number => (entry >>> TYPE_SHIFT) & TYPE_MASK
 export const swapOffset = (entry: number): number => entry >>> OFFSET_SHIFT
 export const isMigrationEntry = (pte: number): boolean =>
   !pteNone(pte) && !ptePresent(pte) && swapType(pte) === SWP_MIGRATION
 /** A page in swap. */
-export const isSwapEntry = (pte: number): boolean => !pteNone(pte) && !ptePresent(pte) && swapType(pte) !== SWP_MIGRATION
+export const isSwapEntry = (pte: number): boolean =>
+  !pteNone(pte) && !ptePresent(pte) && swapType(pte) !== SWP_MIGRATION
 
 /** `r`, `w`, `x` letters, `-` for none. */
 export function protText(prot: number): string {

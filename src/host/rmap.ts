@@ -23,15 +23,18 @@ import { mmuNotifierClearFlushYoung } from '../notifier/index.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
 import type { Kernel } from './kernel.ts'
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE } from './page.ts'
 import {
-  PG_ANON,
-  PG_ANON_EXCLUSIVE,
-  PG_DIRTY,
-  PG_SWAPBACKED,
-  PG_SWAPCACHE,
-  PG_UPTODATE,
-} from './page.ts'
-import { pteDirty, pteMkclean, pteMkold, ptePfn, ptePresent, pteSpecial, pteWrprotect, pteYoung, swapEntry } from './pte.ts'
+  pteDirty,
+  pteMkclean,
+  pteMkold,
+  ptePfn,
+  ptePresent,
+  pteSpecial,
+  pteWrprotect,
+  pteYoung,
+  swapEntry,
+} from './pte.ts'
 import type { Vma } from './vma.ts'
 
 /** Called with each place that may map the page. @returns false to stop the walk */

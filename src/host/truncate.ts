@@ -26,7 +26,8 @@ import { zapPageRange } from './zap.ts'
  * @throws KernelError EINVAL, ENOMEM
  */
 export async function truncateFile(file: AddressSpace, size: number): Promise<void> {
-  if (!Number.isInteger(size) || size < 0) throw new KernelError('EINVAL', `${file.name}: size ${size}: expected 0 or more`)
+  if (!Number.isInteger(size) || size < 0)
+    throw new KernelError('EINVAL', `${file.name}: size ${size}: expected 0 or more`)
   const shrinks = size < file.size
   const { trace } = file.kernel
   file.size = size
@@ -107,7 +108,7 @@ export async function truncateInodePages(file: AddressSpace, first: number, last
   for (const [index, block] of Array.from(file.blocks)) {
     if (index < first || index >= last || file.pages.has(index)) continue
     file.blocks.delete(index)
-    file.kernel.freeBlock(block)
+    file.kernel.disk.release(block)
   }
 }
 

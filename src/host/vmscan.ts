@@ -7,21 +7,14 @@
  *    the last two, in the very step in which the page leaves the cache.
  * R3 Reclaim holds no lock that a callout could need: a page lock and rmap locks only.
  */
+import { KernelError } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
 import { WaitQueue } from '../sched/index.ts'
 import type { Task } from '../sched/index.ts'
-import { deletePage } from './filemap.ts'
+import { deletePage, writeBackPage } from './filemap.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { Kernel } from './kernel.ts'
-import type { LruList } from './lru.ts'
-import {
-  PG_ANON,
-  PG_DIRTY,
-  PG_REFERENCED,
-  PG_SWAPBACKED,
-  PG_SWAPCACHE,
-  PG_WRITEBACK,
-} from './page.ts'
+import { PG_ANON, PG_DIRTY, PG_REFERENCED, PG_SWAPBACKED, PG_SWAPCACHE, PG_WRITEBACK } from './page.ts'
 import type { Reclaimer } from './page-allocator.ts'
 import { pageReferenced, tryToUnmap } from './rmap.ts'
 
@@ -40,7 +33,7 @@ export class Reclaim implements Reclaimer {
   private readonly isolationEnds: WaitQueue
   private readonly kswapdWait: WaitQueue
   private kswapdWanted = false
-  private kswapdStopped = false
+  private kswapdRuns = false
 
   constructor(kernel: Kernel) {
     this.kernel = kernel
@@ -54,8 +47,7 @@ export class Reclaim implements Reclaimer {
     if (this.reclaiming.has(sched.current)) return false
     if ((await this.reclaimPages(Math.max(CLUSTER, 2 ** order))) > 0) return true
     if (lru.isolated === 0) return false
-    const freed = allocator.freed
-    await this.isolationEnds.wait(() => lru.isolated === 0 || allocator.freed !== freed)
+    await this.isolationEnds.wait(() => lru.isolated === 0 || allocator.free > 0)
     return allocator.free > 0
   }
 
@@ -63,6 +55,29 @@ export class Reclaim implements Reclaimer {
     if (this.kswapdWanted) return
     this.kswapdWanted = true
     this.kswapdWait.wakeAll()
+  }
+
+  /**
+   * Starts the reclaim daemon: woken when free memory falls below `low` frames, it reclaims up to `high`.
+   * @throws KernelError EBUSY when it runs already
+   */
+  startKswapd(low: number, high: number): void {
+    const { sched, allocator } = this.kernel
+    if (this.kswapdRuns) throw new KernelError('EBUSY', 'kswapd runs already')
+    this.kswapdRuns = true
+    allocator.lowWatermark = low
+    sched.spawn('kswapd', () => this.kswapd(high), { daemon: true })
+  }
+
+  private async kswapd(high: number): Promise<void> {
+    const { allocator } = this.kernel
+    for (;;) {
+      await this.kswapdWait.wait(() => this.kswapdWanted)
+      const missing = high - allocator.free
+      if (missing > 0) await this.reclaimPages(missing)
+      // If nothing could be freed, the next allocation below the mark asks again.
+      this.kswapdWanted = false
+    }
   }
 
   /**
@@ -116,17 +131,13 @@ export class Reclaim implements Reclaimer {
     if (trace.on) trace.emit({ name: 'mm_vmscan_page', pfn, verdict, referenced })
     lru.endIsolation(pfn)
     if (verdict !== 'reclaimed') {
-      this.putBack(pfn, verdict === 'activated' ? 'active' : 'inactive')
+      lru.add(pfn, verdict === 'activated' ? 'active' : 'inactive')
       swap.tryToFreeCache(pfn)
     }
+    // Perhaps the last reference: the owner may have unmapped the page meanwhile.
     allocator.put(pfn)
     this.isolationEnds.wakeAll()
     return verdict === 'reclaimed'
-  }
-
-  private putBack(pfn: Pfn, list: LruList): void {
-    // Ours may be the last reference: the page was unmapped by its owner meanwhile, and is freed by the put.
-    this.kernel.lru.add(pfn, list)
   }
 
   private async wasReferenced(pfn: Pfn): Promise<boolean> {
@@ -171,7 +182,7 @@ export class Reclaim implements Reclaimer {
   /** Writes a page to its slot or block. @returns false when that failed */
   private async pageout(pfn: Pfn): Promise<boolean> {
     const { pages, swap, trace } = this.kernel
-    if (!pages.test(pfn, PG_SWAPCACHE)) return await this.kernel.writeBack(pfn)
+    if (!pages.test(pfn, PG_SWAPCACHE)) return await writeBackPage(this.kernel, pfn)
     const slot = pages.private[pfn] as number
     pages.clear(pfn, PG_DIRTY)
     pages.set(pfn, PG_WRITEBACK)

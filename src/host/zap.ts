@@ -15,16 +15,7 @@ import type { Mm } from './mm.ts'
 import { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_REFERENCED } from './page.ts'
 import { PGDIR_SIZE, PMD_SIZE, TASK_SIZE, pmdAddrEnd } from './page-table.ts'
-import {
-  isSwapEntry,
-  pteDirty,
-  pteNone,
-  ptePfn,
-  ptePresent,
-  pteSpecial,
-  pteYoung,
-  swapOffset,
-} from './pte.ts'
+import { isSwapEntry, pteDirty, pteNone, ptePfn, ptePresent, pteSpecial, pteYoung, swapOffset } from './pte.ts'
 import type { Vma } from './vma.ts'
 
 /** Spares private copies: only pages that belong to the file go (Linux: !even_cows). */
@@ -146,14 +137,7 @@ export async function freePgtables(
   mm.pageTableLock.unlock()
 }
 
-function freeMiddleTables(
-  gather: MmuGather,
-  mm: Mm,
-  start: number,
-  end: number,
-  floor: number,
-  ceiling: number,
-): void {
+function freeMiddleTables(gather: MmuGather, mm: Mm, start: number, end: number, floor: number, ceiling: number): void {
   const table = mm.pageTable
   for (let base = start - (start % PGDIR_SIZE); base < end; base += PGDIR_SIZE) {
     if (base < floor || base + PGDIR_SIZE > ceiling) continue

@@ -126,7 +126,13 @@ export type HostEvent =
     }
   | { readonly name: 'swap_write' | 'swap_read'; readonly pfn: number; readonly slot: number }
   | { readonly name: 'swap_free'; readonly slot: number }
-  | { readonly name: 'ksm_merge'; readonly mm: number; readonly hva: number; readonly from: number; readonly to: number }
+  | {
+      readonly name: 'ksm_merge'
+      readonly mm: number
+      readonly hva: number
+      readonly from: number
+      readonly to: number
+    }
   | { readonly name: 'ksm_unmerge'; readonly mm: number; readonly hva: number; readonly pfn: number }
   | { readonly name: 'migrate_page'; readonly from: number; readonly to: number }
   /** Reclaim looked at a page. */
