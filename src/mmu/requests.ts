@@ -40,6 +40,8 @@ export const KVM_REQ_FENCE_I = 8
 export const KVM_REQ_EVENT = 16
 /** The VM is being destroyed: the vCPU must not enter again. */
 export const KVM_REQ_VM_DEAD = 32
+/** Drop the translations that end in the vCPU's pending range of guest frames. */
+export const KVM_REQ_TLB_FLUSH_GFNS = 64
 
 const REQUEST_NAMES: readonly (readonly [number, string])[] = [
   [KVM_REQ_TLB_FLUSH, 'TLB_FLUSH'],
@@ -48,6 +50,7 @@ const REQUEST_NAMES: readonly (readonly [number, string])[] = [
   [KVM_REQ_FENCE_I, 'FENCE_I'],
   [KVM_REQ_EVENT, 'EVENT'],
   [KVM_REQ_VM_DEAD, 'VM_DEAD'],
+  [KVM_REQ_TLB_FLUSH_GFNS, 'TLB_FLUSH_GFNS'],
 ]
 
 /** Names of the bits of a request word, for reports. */
