@@ -96,7 +96,10 @@ export class DirtyLog {
       const slot = this.logged(id)
       const toEnd = pages === slot.npages - first
       if (first >= slot.npages || pages > slot.npages - first || (pages % 64 !== 0 && !toEnd)) {
-        throw new KernelError('EINVAL', `${pages} pages from ${first} of a slot of ${slot.npages}: expected 64s, or to its end`)
+        throw new KernelError(
+          'EINVAL',
+          `${pages} pages from ${first} of a slot of ${slot.npages}: expected 64s, or to its end`,
+        )
       }
       await vm.mmuLock.lock()
       let changed = 0

@@ -161,7 +161,7 @@ export class MmuPages {
     const doomed: MmuPage[] = []
     const candidates = this.all()
       .filter((page) => !page.invalid && page.rootCount === 0)
-      .sort((a, b) => a.lastUsed - b.lastUsed)
+      .toSorted((a, b) => a.lastUsed - b.lastUsed)
     for (const page of candidates) {
       if (this.pages - doomed.length + needed <= limit) break
       if (page.invalid) continue

@@ -211,5 +211,4 @@ export function leafFlags(fault: PageFault, slot: Memslot, page: FaultedPage, tr
 }
 
 /** First frame of the large page that `pfn` belongs to, seen from a leaf at `level` over `frame`. */
-export const leafPfn = (pfn: number, frame: number, level: number): number =>
-  toPfn(pfn - (frame % 2 ** (9 * level)))
+export const leafPfn = (pfn: number, frame: number, level: number): number => toPfn(pfn - (frame % 2 ** (9 * level)))

@@ -136,7 +136,10 @@ export class VcpuRequests {
     if (waitFor === 0) return 0
     const ticket: Outstanding = { mask: waitFor }
     this.outstanding.push(ticket)
-    const options = { why: `vcpus ${listVcpus(waitFor)} of vm ${this.vm} to leave guest mode`, holders: () => this.runners(ticket) }
+    const options = {
+      why: `vcpus ${listVcpus(waitFor)} of vm ${this.vm} to leave guest mode`,
+      holders: () => this.runners(ticket),
+    }
     if (this.sched.inAtomic) await this.sched.spinUntil(() => ticket.mask === 0, options)
     else await this.acknowledged.wait(() => ticket.mask === 0, options)
     this.outstanding.splice(this.outstanding.indexOf(ticket), 1)

@@ -90,7 +90,16 @@ export class Sptes {
     if (trace.on) {
       const hva = slot.userspaceAddr + (frame - slot.baseGfn) * 4096
       const writable = isWritableSpte(after)
-      trace.emit({ name: 'kvm_mmu_set_spte', vm: this.vm.id, sptep, gfn: frame, hva, pfn, writable, level: page.role.level })
+      trace.emit({
+        name: 'kvm_mmu_set_spte',
+        vm: this.vm.id,
+        sptep,
+        gfn: frame,
+        hva,
+        pfn,
+        writable,
+        level: page.role.level,
+      })
     }
     return flush
   }

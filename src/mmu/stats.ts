@@ -71,9 +71,7 @@ export class MmuStats {
   synced = 0
 
   get retries(): number {
-    return (
-      this.retriesInProgress + this.retriesSequence + this.retriesMemslot + this.retriesRoot + this.retriesGpte
-    )
+    return this.retriesInProgress + this.retriesSequence + this.retriesMemslot + this.retriesRoot + this.retriesGpte
   }
 
   get zappedTotal(): number {

@@ -262,7 +262,15 @@ export class Vcpu {
   }
 
   /** Remembers a translation of a guest virtual page in the TLB of its access. */
-  fillTlb(page: number, access: Access, global: boolean, pfn: Pfn, frame: number, shift: number, frameShift: number): void {
+  fillTlb(
+    page: number,
+    access: Access,
+    global: boolean,
+    pfn: Pfn,
+    frame: number,
+    shift: number,
+    frameShift: number,
+  ): void {
     const { context, vm } = this
     const index =
       access === Access.read ? context.readIndex : access === Access.write ? context.writeIndex : context.fetchIndex

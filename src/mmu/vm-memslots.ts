@@ -209,5 +209,7 @@ const aligned = (value: number): boolean => Number.isSafeInteger(value) && value
 
 function flagsOf(region: MemoryRegion): number {
   if (region.flags !== undefined) return region.flags
-  return (region.readonly === true ? KVM_MEM_READONLY : 0) | (region.logDirtyPages === true ? KVM_MEM_LOG_DIRTY_PAGES : 0)
+  return (
+    (region.readonly === true ? KVM_MEM_READONLY : 0) | (region.logDirtyPages === true ? KVM_MEM_LOG_DIRTY_PAGES : 0)
+  )
 }
