@@ -79,7 +79,7 @@ for (const kind of KINDS) {
       }
       sched.spawn('reader', () => nest(0))
       for (let i = 0; i < 4; i++) {
-        await sched.yieldNow()
+        await sched.sleep(2)
         const before = [...open]
         overlapped += before.length
         await srcu.synchronize()
