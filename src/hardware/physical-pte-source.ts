@@ -2,6 +2,7 @@
  * PTEs that stand in physical memory: what the host's own walks and a G-stage walk read.
  *
  * R1 Addresses are host physical; one outside the frames is vacant, which the walker reports as an access fault.
+ * R2 `low` and `high` are scratch, good until the next load (opaque).
  */
 import { hpa } from '../base/index.ts'
 import type { PhysicalMemory } from './physical-memory.ts'
@@ -11,6 +12,7 @@ import type { PteSource } from './walker.ts'
 const PTE_BYTES = 8
 
 export class PhysicalPteSource implements PteSource {
+  static readonly opaque = true
   low = 0
   high = 0
   private readonly memory: PhysicalMemory

@@ -63,6 +63,7 @@ import { fillTables, randomPage } from './random-tables.ts'
 import type { Place } from './random-tables.ts'
 
 const COMPILER = 'riscv64-unknown-elf-gcc'
+const OBJCOPY = 'riscv64-unknown-elf-objcopy'
 const TABLES_PER_WORLD = 12
 const PROBES_PER_WORLD = 100
 
@@ -393,7 +394,7 @@ withCompiler('the words of the probe program are those of its source', (t) => {
     const options = ['-march=rv64ima_zicsr', '-mabi=lp64', '-nostdlib', '-nostartfiles', '-Ttext=0x80000000']
     execFileSync(COMPILER, [...options, 'test/hardware/qemu/walk-probe.S', '-o', elf])
     const binary = join(directory, 'probe.bin')
-    execFileSync('riscv64-unknown-elf-objcopy', ['-O', 'binary', '-j', '.text', elf, binary])
+    execFileSync(OBJCOPY, ['-O', 'binary', '-j', '.text', elf, binary])
     const words = readFileSync(binary)
     t.deepEqual(
       WALK_PROBE_WORDS,
