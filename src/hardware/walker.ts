@@ -1,8 +1,8 @@
 /**
  * The page-table walker: the virtual address translation process of the RISC-V privileged architecture, for one stage.
  *
- * Counterpart: the hardware walker (and `arch/riscv/kvm/gstage.c`'s view of it). Two-stage translation is two walkers: the
- * source of the first one's PTEs translates their guest physical addresses with the second. Nothing here waits: a source
+ * Counterpart: the hardware's own walker (Linux walks a G-stage table in `arch/riscv/kvm/mmu.c`, 6.12). Two-stage
+ * translation is two walkers: the source of the first one's PTEs translates their guest physical addresses with the second. Nothing here waits: a source
  * that would have to wait says `missed`, the caller makes the page present and walks again from the start.
  *
  * R1 Synchronous and free of allocation; results stand in fields until the next walk.
