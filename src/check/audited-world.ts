@@ -34,7 +34,7 @@ export interface HostPte {
 }
 
 export interface AuditedWorld {
-  vms(): Iterable<AuditedVm>
+  vms(): readonly AuditedVm[]
   vm(id: number): AuditedVm | undefined
   /** What the host page table of an mm says about an address now. */
   hostPte(mm: number, hva: number): HostPte
