@@ -15,6 +15,8 @@ export const PTE_RWXU: number = PTE_RW | PTE_X | PTE_U
 export interface WorldOptions {
   readonly kernel?: KernelOptions
   readonly vm?: VmOptions
+  /** A variant of the VM. */
+  readonly vmClass?: typeof Vm
   readonly pages?: number
   readonly mmap?: Partial<MmapOptions>
   readonly vcpus?: number
@@ -42,7 +44,7 @@ export class World {
     const pages = options.pages ?? 8
     const mm = await kernel.createMm('guest')
     const ram = await mm.mmap({ length: pages * PAGE_SIZE, ...options.mmap })
-    const vm = await Vm.create(mm, options.vm)
+    const vm = await (options.vmClass ?? Vm).create(mm, options.vm)
     await vm.setMemslot({ id: 0, gpa: RAM * PAGE_SIZE, length: pages * PAGE_SIZE, hva: ram.start })
     const world = new World(kernel, mm, vm, ram.start, pages)
     for (let i = 0; i < (options.vcpus ?? 1); i++) {
