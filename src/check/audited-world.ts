@@ -42,6 +42,8 @@ export interface AuditedWorld {
   isAllocated(pfn: number): boolean
   /** The frame is marked newer than its file or swap slot. */
   isDirty(pfn: number): boolean
+  /** The frame is marked used since reclaim last looked. */
+  isReferenced(pfn: number): boolean
   /** Name of a host thread whose TLB names the frame, or null. */
   hostTlbNaming(pfn: number): string | null
   /** References and frames that nobody accounts for at the end of a run, a line each (I14). */

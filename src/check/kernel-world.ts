@@ -1,6 +1,6 @@
 /** A real kernel and its VMs, as the auditor reads them. */
 import type { Gfn } from '../base/index.ts'
-import { PG_DIRTY, ptePfn, pteValid, pteWrite } from '../host/index.ts'
+import { PG_DIRTY, PG_REFERENCED, ptePfn, pteValid, pteWrite } from '../host/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { Vm, forEachSpte, forEachTlbEntry } from '../mmu/index.ts'
 import type { AuditedTranslation, AuditedVm, AuditedWorld, HostPte } from './audited-world.ts'
@@ -76,6 +76,10 @@ export class KernelWorld implements AuditedWorld {
 
   isDirty(pfn: number): boolean {
     return this.kernel.pages.test(pfn as never, PG_DIRTY)
+  }
+
+  isReferenced(pfn: number): boolean {
+    return pfn === this.kernel.zeroPfn || this.kernel.pages.test(pfn as never, PG_REFERENCED)
   }
 
   hostTlbNaming(pfn: number): string | null {
