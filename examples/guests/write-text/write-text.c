@@ -8,7 +8,7 @@ static u64 middle[512] __attribute__((aligned(4096)));
 static u64 leaf[512] __attribute__((aligned(4096)));
 static volatile u64 faults;
 
-__attribute__((noinline, aligned(8))) static u64 victim(void) { return 7; }
+__attribute__((noinline)) static u64 victim(void) { return 7; }
 
 void trap(struct trap_frame *frame) {
   if (frame->scause != 15 || frame->stval != (u64)victim) {
@@ -28,10 +28,10 @@ int main(void) {
   root[RAM_BASE >> 30] = (u64)middle >> 2 | 1;
   csr_write(satp, 8ul << 60 | (u64)root >> 12);
   __asm__ volatile("sfence.vma" ::: "memory");
-  u32 before = *(volatile u32 *)victim;
-  *(volatile u32 *)victim = 0;
+  u32 before = *(volatile unsigned short *)victim;
+  *(volatile unsigned short *)victim = 0;
   fence_i();
-  u64 errors = faults != 1 || *(volatile u32 *)victim != before || victim() != 7;
+  u64 errors = faults != 1 || *(volatile unsigned short *)victim != before || victim() != 7;
   print("write-text: %u store refused\n", faults);
   return finish("write-text", errors);
 }
