@@ -1,2 +1,2 @@
-/** guest. */
-export * from '../base/index.ts'
+/** guest: harts, SBI, loaders, and the machine that ties a VM to its guest program. */
+export * from './boot/index.ts'

@@ -3,7 +3,7 @@
  * steps between them that a checker has to see.
  *
  * Conventions: `vm` and `vcpu` are ids, `gfn` / `pfn` frame numbers, `hva` byte addresses of the VM's mm, `sptep` the
- * host physical byte address of the spte, `level` 1 for a 4 KiB leaf.
+ * host physical byte address of the spte, `level` 0 for a 4 KiB leaf or a table of such.
  */
 export type MmuEvent =
   | { readonly name: 'kvm_create_vm'; readonly vm: number; readonly mm: number; readonly paging: string }
