@@ -10,25 +10,6 @@
 const BAR = 52
 const SUFFIXES = ['', 'K', 'M', 'G', 'T'] as const
 
-/** Counts values in power-of-two buckets. Opaque: figures only grow. */
-export class Histogram {
-  static readonly opaque = true
-  readonly buckets: number[] = []
-  count = 0
-  sum = 0
-  max = 0
-
-  /** @param value at least 0 */
-  add(value: number): void {
-    const bucket = value < 1 ? 0 : Math.floor(Math.log2(value)) + 1
-    while (this.buckets.length <= bucket) this.buckets.push(0)
-    this.buckets[bucket] = this.buckets[bucket]! + 1
-    this.count++
-    this.sum += value
-    this.max = Math.max(this.max, value)
-  }
-}
-
 function bound(bucket: number): string {
   if (bucket === 0) return '0'
   const power = bucket - 1
