@@ -1,2 +1,4 @@
 /** guest: harts, SBI, loaders, and the machine that ties a VM to its guest program. */
 export * from './boot/index.ts'
+export * from './hart/index.ts'
+export * from './isa/index.ts'
