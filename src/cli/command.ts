@@ -6,12 +6,17 @@ import { UsageError } from './options.ts'
 import { parse } from './parse.ts'
 
 /** Options that every command takes. */
-export const COMMON_OPTIONS = {
+export const COMMON_OPTIONS: {
+  readonly json: { readonly type: 'flag'; readonly summary: string }
+  readonly 'no-color': { readonly type: 'flag'; readonly summary: string }
+  readonly debug: { readonly type: 'flag'; readonly summary: string }
+  readonly help: { readonly type: 'flag'; readonly short: string; readonly summary: string }
+} = {
   json: { type: 'flag', summary: 'print one JSON object a line on stdout, and nothing else there' },
   'no-color': { type: 'flag', summary: 'no colours (also: NO_COLOR; FORCE_COLOR forces them)' },
   debug: { type: 'flag', summary: 'print the stack of an error' },
   help: { type: 'flag', short: 'h', summary: 'help on this command' },
-} as const satisfies OptionTable
+}
 
 export interface Operand {
   readonly name: string

@@ -84,8 +84,17 @@ const commands: Command[] = [
       },
       swap: { type: 'size', default: '64M', summary: 'size of the swap device' },
       bootargs: { type: 'text', default: '', summary: 'the guest’s command line (/chosen bootargs)' },
-      budget: { type: 'count', default: '2G', summary: 'stop after so many instructions of the guest', placeholder: 'INSTRUCTIONS' },
-      storm: { type: 'count', summary: 'let the host take pages away all the time, with this seed', placeholder: 'SEED' },
+      budget: {
+        type: 'count',
+        default: '2G',
+        summary: 'stop after so many instructions of the guest',
+        placeholder: 'INSTRUCTIONS',
+      },
+      storm: {
+        type: 'count',
+        summary: 'let the host take pages away all the time, with this seed',
+        placeholder: 'SEED',
+      },
       'storm-kinds': {
         type: 'list',
         choices: stormKinds.map(({ name }) => name),
@@ -94,8 +103,15 @@ const commands: Command[] = [
         placeholder: 'LIST',
       },
       ...KERNEL_OPTIONS,
-      record: { type: 'file', summary: 'write the schedule (one line, u1:...) to a file; tasks then switch at random points' },
-      replay: { type: 'text', summary: 'repeat a recorded schedule: the line itself, or a file that holds it', placeholder: 'u1:...' },
+      record: {
+        type: 'file',
+        summary: 'write the schedule (one line, u1:...) to a file; tasks then switch at random points',
+      },
+      replay: {
+        type: 'text',
+        summary: 'repeat a recorded schedule: the line itself, or a file that holds it',
+        placeholder: 'u1:...',
+      },
     },
     examples: [
       ['umbra run hello', 'a guest that says hello'],
@@ -126,7 +142,11 @@ const commands: Command[] = [
       completes: 'guests',
     },
     options: {
-      from: { type: 'count', summary: 'guest-physical address to start at; without it, the entry', placeholder: 'ADDRESS' },
+      from: {
+        type: 'count',
+        summary: 'guest-physical address to start at; without it, the entry',
+        placeholder: 'ADDRESS',
+      },
       count: { type: 'count', default: '32', summary: 'instructions to print' },
     },
     examples: [['umbra disasm hello --from 0x80000000 --count 8', 'the first instructions of a guest']],
@@ -155,7 +175,10 @@ const commands: Command[] = [
     run(_values, operand, output) {
       const shell = SHELLS.find((name) => name === operand)
       if (shell === undefined) {
-        throw new UsageError(`unknown shell '${operand}'; expected one of ${SHELLS.join(', ')}`, didYouMean(operand!, SHELLS))
+        throw new UsageError(
+          `unknown shell '${operand}'; expected one of ${SHELLS.join(', ')}`,
+          didYouMean(operand!, SHELLS),
+        )
       }
       const script = completionScript(shell as Shell, commands, EXAMPLE_GUEST_NAMES)
       if (output.json) output.object({ type: 'completion', shell, script })
@@ -174,6 +197,9 @@ export function findCommand(name: string): Command {
   const isGuest = EXAMPLE_GUEST_NAMES.includes(name) || /\.elf$|\//.test(name)
   const hint = isGuest
     ? `did you mean 'umbra run ${name}'?`
-    : didYouMean(name, commands.map((command) => command.name))
+    : didYouMean(
+        name,
+        commands.map((command) => command.name),
+      )
   throw new UsageError(`unknown command '${name}'`, hint ?? 'umbra help shows all commands')
 }

@@ -104,7 +104,8 @@ function fish(commands: readonly Command[], guests: readonly string[]): string {
       lines.push(`complete -c umbra ${when} -l ${name}${value} -d ${fishText(spec.summary)}`)
     }
     const words = operandWords(command, commands, guests)
-    if (words.length > 0) lines.push(`complete -c umbra ${when}${takesFile(command) ? ' -F' : ''} -a '${words.join(' ')}'`)
+    if (words.length > 0)
+      lines.push(`complete -c umbra ${when}${takesFile(command) ? ' -F' : ''} -a '${words.join(' ')}'`)
   }
   return lines.join('\n')
 }

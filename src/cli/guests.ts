@@ -27,10 +27,20 @@ export const EXAMPLE_GUESTS: readonly ExampleGuest[] = [
   guest('hello', 'the smallest guest: speaks through the SBI console and powers off', 2),
   guest('paging', 'builds Sv39 and Sv48 tables of its own, remaps under sfence.vma, takes every kind of page fault', 8),
   guest('patterns', 'fills memory with address-dependent values and verifies every word', 8, 'kib= rounds='),
-  guest('smp', 'harts, spin lock, LR/SC and AMO counters, interrupts between harts, remote fences', 4, 'rounds= remaps='),
+  guest(
+    'smp',
+    'harts, spin lock, LR/SC and AMO counters, interrupts between harts, remote fences',
+    4,
+    'rounds= remaps=',
+  ),
   guest('selfmod', 'rewrites its own code and runs it after fence.i', 2, 'rounds='),
   guest('timer', 'programs the SBI timer, sleeps in wfi and counts the ticks', 2, 'ticks= microseconds='),
-  guest('sort', 'an allocator, quicksort and a hash table in C, with a working set to reclaim from', 8, 'count= rounds='),
+  guest(
+    'sort',
+    'an allocator, quicksort and a hash table in C, with a working set to reclaim from',
+    8,
+    'count= rounds=',
+  ),
   guest('spin', 'spins for ever with interrupts off', 2, '', true),
   guest('jump-nowhere', 'jumps where nothing is, with a trap vector that lies there too', 2, '', true),
   guest('recursive-table', 'a root page table that points back to itself', 2, '', true),
@@ -65,7 +75,11 @@ export function readGuest(nameOrPath: string): GuestFile {
       ? nameOrPath
       : fileURLToPath(new URL(`../../../examples/guests/prebuilt/${example.name}.elf`, import.meta.url))
   try {
-    return { name: nameOrPath.replace(/^.*\//, '').replace(/\.elf$/, ''), bytes: new Uint8Array(readFileSync(path)), example }
+    return {
+      name: nameOrPath.replace(/^.*\//, '').replace(/\.elf$/, ''),
+      bytes: new Uint8Array(readFileSync(path)),
+      example,
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === undefined) throw error

@@ -26,7 +26,8 @@ function wrap(text: string, width: number): string[] {
 function columns(rows: readonly (readonly [left: string, right: string])[], left: number): string[] {
   return rows.flatMap(([head, text]) => {
     const lines = wrap(text, WIDTH - left - 4)
-    const first = head.length > left ? [`  ${head}`, `  ${''.padEnd(left)}  ${lines[0]}`] : [`  ${head.padEnd(left)}  ${lines[0]}`]
+    const first =
+      head.length > left ? [`  ${head}`, `  ${''.padEnd(left)}  ${lines[0]}`] : [`  ${head.padEnd(left)}  ${lines[0]}`]
     return [...first, ...lines.slice(1).map((line) => `  ${''.padEnd(left)}  ${line}`)]
   })
 }
@@ -89,7 +90,11 @@ export function generalHelp(commands: readonly Command[], output: Output): void 
   output.line('usage: umbra COMMAND [options]      without arguments: umbra demo')
   output.line()
   output.line(bold('commands'))
-  for (const line of columns(commands.map(({ name, summary }) => [name, summary]), 12)) output.line(line)
+  for (const line of columns(
+    commands.map(({ name, summary }) => [name, summary]),
+    12,
+  ))
+    output.line(line)
   output.line()
   output.line(bold('exit codes'))
   for (const [code, text] of EXIT_CODE_TEXT) output.line(`  ${code}  ${text}`)

@@ -35,7 +35,10 @@ export function list(output: Output): ExitCode {
   output.line()
   print(
     'storms (--storm-kinds LIST)',
-    tableLines(['  name', 'what it does to the memory of a running guest'], stormKinds.map((kind) => [`  ${kind.name}`, kind.summary])),
+    tableLines(
+      ['  name', 'what it does to the memory of a running guest'],
+      stormKinds.map((kind) => [`  ${kind.name}`, kind.summary]),
+    ),
   )
   return ExitCode.consistent
 }

@@ -133,6 +133,7 @@ export function didYouMean(word: string, words: readonly string[]): string | und
 
 /** `--memory SIZE`, `-h, --help`: how help shows an option. */
 export function optionUsage(name: string, spec: OptionSpec): string {
-  const value = spec.type === 'flag' ? '' : ` ${spec.placeholder ?? (spec.choices ?? [spec.type.toUpperCase()]).join('|')}`
+  const value =
+    spec.type === 'flag' ? '' : ` ${spec.placeholder ?? (spec.choices ?? [spec.type.toUpperCase()]).join('|')}`
   return `${spec.short === undefined ? '' : `-${spec.short}, `}--${name}${value}`
 }

@@ -36,7 +36,8 @@ export function parse<T extends OptionTable>(args: readonly string[], table: T):
       throw new UsageError(`unknown option '${token.rawName}'`, near)
     }
     if (spec.type === 'flag') {
-      if (token.value !== undefined) throw new UsageError(`--${token.name} takes no value; it was given '${token.value}'`)
+      if (token.value !== undefined)
+        throw new UsageError(`--${token.name} takes no value; it was given '${token.value}'`)
       values[token.name] = true
     } else if (token.value === undefined || (!token.inlineValue && /^--?[a-z]/.test(token.value))) {
       throw new UsageError(`--${token.name} needs a value: ${spec.summary}`)

@@ -92,8 +92,11 @@ const address16 = (page: number): string => digits16(BigInt(page) << 12n)
 
 /** QEMU's `info mem` for leaves in the order of their addresses. */
 export function infoMemLines(leaves: readonly PageTableLeaf[]): string[] {
-  const lines = ['vaddr            paddr            size             attr', '---------------- ---------------- ---------------- -------']
-  for (let i = 0; i < leaves.length; ) {
+  const lines = [
+    'vaddr            paddr            size             attr',
+    '---------------- ---------------- ---------------- -------',
+  ]
+  for (let i = 0; i < leaves.length;) {
     const first = leaves[i]!
     let pages = first.pages
     for (i++; i < leaves.length; i++) {

@@ -6,7 +6,7 @@ const CELLS = 24
 /** `[########................]  33%`. @param share 0 to 1 */
 export function bar(share: number): string {
   const full = Math.max(0, Math.min(CELLS, Math.floor(share * CELLS)))
-  return `[${'#'.repeat(full)}${'.'.repeat(CELLS - full)}] ${String(Math.floor(share * 100)).padStart(3)}%`
+  return `[${'#'.repeat(full)}${'.'.repeat(CELLS - full)}] ${String(Math.floor(Math.min(share, 1) * 100)).padStart(3)}%`
 }
 
 /** How far one guest is. */

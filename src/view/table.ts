@@ -46,7 +46,8 @@ export function figureLines(
   figures: readonly (readonly [name: string, ...cells: Cell[]])[],
   options: { readonly sparse?: boolean } = {},
 ): string[] {
-  const shown = options.sparse === true ? figures.filter(([, ...cells]) => cells.some((c) => c !== 0 && c !== '')) : figures
+  const shown =
+    options.sparse === true ? figures.filter(([, ...cells]) => cells.some((c) => c !== 0 && c !== '')) : figures
   const columns: Column[] = [{ head: '' }, ...subjects.map((head): Column => ({ head, align: 'right' }))]
   return tableLines(columns, shown)
 }

@@ -27,7 +27,9 @@ export const TRACE_HEADER: readonly string[] = [
 
 /** Fields that hold an address, a frame number or a register. */
 const HEX = new Set(
-  'address end epc from gfn gpa gva gvn hpa hva hvn offset pc pfn ppn root scause sepc sptep start stval to value'.split(' '),
+  'address end epc from gfn gpa gva gvn hpa hva hvn offset pc pfn ppn root scause sepc sptep start stval to value'.split(
+    ' ',
+  ),
 )
 
 function field(name: string, value: unknown): string {
@@ -42,7 +44,9 @@ function field(name: string, value: unknown): string {
 
 /** `name: key=value ...` without who and when. */
 export function eventText(event: TraceEvent): string {
-  const fields = Object.entries(event).flatMap(([key, value]) => (key === 'name' ? [] : [`${key}=${field(key, value)}`]))
+  const fields = Object.entries(event).flatMap(([key, value]) =>
+    key === 'name' ? [] : [`${key}=${field(key, value)}`],
+  )
   return fields.length === 0 ? `${event.name}:` : `${event.name}: ${fields.join(' ')}`
 }
 
