@@ -10,3 +10,14 @@ export { figureLines, tableLines } from './table.ts'
 export type { Cell, Column } from './table.ts'
 export { TRACE_HEADER, eventText, timestamp, traceLine } from './trace-line.ts'
 export { bytesText, countText, plural, timeText } from './units.ts'
+export {
+  INVARIANT_TEXT,
+  auditLines,
+  guestLines,
+  hostLines,
+  srcuLines,
+  stormLines,
+  vacuityLines,
+  verdictLine,
+  violationLines,
+} from './report.ts'
