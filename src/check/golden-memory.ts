@@ -282,7 +282,7 @@ export class GoldenMemory {
     if (at >= 0) space.open.splice(at, 1)
     if (!DISCARDS.has(event.operation)) return
     // A page that was stored to meanwhile has bytes of which nothing is known; the rest of it shows what lies under.
-    for (const [page, cell] of [...space.pages]) {
+    for (const [page, cell] of Array.from(space.pages)) {
       const hva = page * PAGE_SIZE
       if (hva < event.start || hva >= event.end || cell.unknown === null) continue
       cell.users--
