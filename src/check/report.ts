@@ -59,6 +59,28 @@ export interface RunReport {
   readonly failure: unknown
 }
 
+/** How far one guest is. */
+export interface GuestProgress {
+  readonly name: string
+  readonly state: string
+  readonly instructions: number
+  readonly faults: number
+  readonly zaps: number
+}
+
+/** How far a whole run is. */
+export interface RunProgress {
+  /** Virtual nanoseconds. */
+  readonly now: number
+  readonly guests: readonly GuestProgress[]
+  readonly framesFree: number
+  readonly frames: number
+  readonly swapUsed: number
+  readonly storms: number
+  readonly checks: number
+  readonly violations: number
+}
+
 export type Verdict = 'consistent' | 'violation' | 'crashed' | 'budget' | 'internal'
 
 /** What the run amounts to; the worst of its parts counts. */

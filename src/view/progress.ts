@@ -1,4 +1,5 @@
 /** Progress as one line, or as a block that a terminal redraws in place. */
+import type { RunProgress } from '../check/index.ts'
 import { bytesText, countText, timeText } from './units.ts'
 
 const CELLS = 24
@@ -7,28 +8,6 @@ const CELLS = 24
 export function bar(share: number): string {
   const full = Math.max(0, Math.min(CELLS, Math.floor(share * CELLS)))
   return `[${'#'.repeat(full)}${'.'.repeat(CELLS - full)}] ${String(Math.floor(Math.min(share, 1) * 100)).padStart(3)}%`
-}
-
-/** How far one guest is. */
-export interface GuestProgress {
-  readonly name: string
-  readonly state: string
-  readonly instructions: number
-  readonly faults: number
-  readonly zaps: number
-}
-
-/** How far a whole run is. */
-export interface RunProgress {
-  /** Virtual nanoseconds. */
-  readonly now: number
-  readonly guests: readonly GuestProgress[]
-  readonly framesFree: number
-  readonly frames: number
-  readonly swapUsed: number
-  readonly storms: number
-  readonly checks: number
-  readonly violations: number
 }
 
 /** One line, for a log. */

@@ -121,7 +121,11 @@ export function srcuLines(report: RunReport): string[] {
   )
   const busiest = domains.toSorted((a, b) => b.waits.count - a.waits.count)[0]
   if (busiest === undefined || busiest.waits.count < 2) return lines
-  return [...lines, `nanoseconds waited in synchronize_srcu (${busiest.name})`, ...histogramLines(busiest.waits.buckets)]
+  return [
+    ...lines,
+    `nanoseconds waited in synchronize_srcu (${busiest.name})`,
+    ...histogramLines(busiest.waits.buckets),
+  ]
 }
 
 /** Checks made for each invariant, and how many failed. */
@@ -180,7 +184,8 @@ export function verdictLine(report: RunReport): string {
   const first = audit.violations[0]
   switch (verdictOf(report)) {
     case 'violation': {
-      if (first !== undefined) return `VIOLATION: ${first.invariant} (${plural(audit.violations.length, 'violation')}, ${checks})`
+      if (first !== undefined)
+        return `VIOLATION: ${first.invariant} (${plural(audit.violations.length, 'violation')}, ${checks})`
       const failed = guests.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name)
       return `VIOLATION: guest ${failed.join(', ')} found wrong values in its own memory`
     }
