@@ -9,6 +9,7 @@
  */
 import { KernelError, PAGE_SIZE } from '../../base/index.ts'
 import type { Random } from '../../base/index.ts'
+import { mmapLock } from '../../host/index.ts'
 import type { AddressSpace, Mm } from '../../host/index.ts'
 import { Mutex, WaitQueue, lockClass } from '../../sched/index.ts'
 import type { LockClass, Scheduler } from '../../sched/index.ts'
@@ -28,7 +29,8 @@ export interface StormRegion {
 const layoutLock: LockClass = lockClass({
   name: 'vmm_layout',
   type: 'mutex',
-  protects: 'which parts of guest memory are mapped, and with which rights, while a storm changes them',
+  protects: 'Which parts of guest memory are mapped, and with which rights, while a storm changes them.',
+  outside: [mmapLock],
 })
 
 /** Guest memory under a storm. */
@@ -68,8 +70,8 @@ export class StormTarget {
   }
 
   /** Sleeps until no storm keeps guest memory damaged: then a refused access may be tried again. */
-  whole(): Promise<void> {
-    return this.repaired.wait(() => this.broken === 0, { why: 'a storm repairs guest memory' })
+  async whole(): Promise<void> {
+    await this.repaired.wait(() => this.broken === 0, { why: 'a storm repairs guest memory' })
   }
 }
 
