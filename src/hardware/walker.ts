@@ -164,10 +164,11 @@ export class PageTableWalker {
       const wanted = access === Access.write ? PTE_A | PTE_D : PTE_A
       if ((low & wanted) !== wanted) {
         if ((context & Walk.hardwareUpdate) === 0) return this.faultVisit(mode, access)
-        const swapped = source.compareAndSet(this.pteAddress, low, high, low | wanted)
+        const updated = (low | wanted) >>> 0
+        const swapped = source.compareAndSet(this.pteAddress, low, high, updated)
         if (swapped === PteResult.lost) continue
         if (swapped !== PteResult.done) return this.unreachable(swapped, access, true)
-        this.low = low | wanted
+        this.low = updated
       }
       this.finishLeaf(page)
       return VISIT_LEAF
