@@ -8,8 +8,9 @@
  */
 import type { Hva, Pfn } from '../base/index.ts'
 import type { PhysicalMemory } from '../hardware/index.ts'
-import type { MmuNotifier, Srcu } from '../notifier/index.ts'
+import type { MmuNotifierOps, Srcu } from '../notifier/index.ts'
 import type { Scheduler } from '../sched/index.ts'
+import type { Vm } from './vm.ts'
 
 /** A page of the mm, with a reference held. */
 export interface FaultedPage {
@@ -36,8 +37,11 @@ export interface Backing {
   createSrcu(name: string): Srcu
 
   /** Binds the VM to the mm: from now on the hooks are called. The mm stays allocated until `unregister`. */
-  register(notifier: MmuNotifier): Promise<void>
-  unregister(notifier: MmuNotifier): Promise<void>
+  register(notifier: MmuNotifierOps): Promise<void>
+  unregister(notifier: MmuNotifierOps): Promise<void>
+
+  /** The VM is gone. */
+  released(vm: Vm): void
 
   /**
    * Resolves an hva to a page, as an access of the given kind by the VM's process would: swaps in, breaks COW.

@@ -40,6 +40,8 @@ export const KVM_REQ_FENCE_I = 8
 export const KVM_REQ_EVENT = 16
 /** The VM is being destroyed: the vCPU must not enter again. */
 export const KVM_REQ_VM_DEAD = 32
+/** Drop the translations that end in the vCPU's pending range of guest frames. */
+export const KVM_REQ_TLB_FLUSH_GFNS = 64
 
 const REQUEST_NAMES: readonly (readonly [number, string])[] = [
   [KVM_REQ_TLB_FLUSH, 'TLB_FLUSH'],
@@ -48,6 +50,7 @@ const REQUEST_NAMES: readonly (readonly [number, string])[] = [
   [KVM_REQ_FENCE_I, 'FENCE_I'],
   [KVM_REQ_EVENT, 'EVENT'],
   [KVM_REQ_VM_DEAD, 'VM_DEAD'],
+  [KVM_REQ_TLB_FLUSH_GFNS, 'TLB_FLUSH_GFNS'],
 ]
 
 /** Names of the bits of a request word, for reports. */
@@ -133,7 +136,10 @@ export class VcpuRequests {
     if (waitFor === 0) return 0
     const ticket: Outstanding = { mask: waitFor }
     this.outstanding.push(ticket)
-    const options = { why: `vcpus ${listVcpus(waitFor)} of vm ${this.vm} to leave guest mode`, holders: () => this.runners(ticket) }
+    const options = {
+      why: `vcpus ${listVcpus(waitFor)} of vm ${this.vm} to leave guest mode`,
+      holders: () => this.runners(ticket),
+    }
     if (this.sched.inAtomic) await this.sched.spinUntil(() => ticket.mask === 0, options)
     else await this.acknowledged.wait(() => ticket.mask === 0, options)
     this.outstanding.splice(this.outstanding.indexOf(ticket), 1)
