@@ -24,5 +24,7 @@ export type {
 } from './report.ts'
 export { StormTarget, stormKinds } from './storm/index.ts'
 export type { StormKind, StormRegion } from './storm/index.ts'
+export { injections } from './inject.ts'
+export type { Injection, VmFactory } from './inject.ts'
 export { Session } from './session.ts'
-export type { GuestSpec, SessionOptions } from './session.ts'
+export type { GuestSpec, SessionOptions, StormOptions } from './session.ts'

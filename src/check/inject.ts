@@ -10,7 +10,7 @@
  *  frees the frame; somebody else gets it                                       <- I2
  * ```
  */
-import { KvmMmuNotifier, Vm, rmapIndex } from '../mmu/index.ts'
+import { KvmMmuNotifier, Vm } from '../mmu/index.ts'
 import type { Backing, Memslot, VmOptions } from '../mmu/index.ts'
 
 /** Makes the VM of a session. */
@@ -25,7 +25,7 @@ class StaleSpteNotifier extends KvmMmuNotifier {
 
   protected override zapSlotRange(slot: Memslot, first: number, end: number): number {
     const rmap = slot.memory.rmaps[0]!
-    const index = rmap.nextMapped(rmapIndex(slot.baseGfn, first, 0), rmapIndex(slot.baseGfn, end - 1, 0) + 1)
+    const index = rmap.nextMapped(first - slot.baseGfn, end - slot.baseGfn)
     if (index === -1 || --this.rightOnes !== 0) return super.zapSlotRange(slot, first, end)
     const left = slot.baseGfn + index
     const before = left > first ? super.zapSlotRange(slot, first, left) : 0
