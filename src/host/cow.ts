@@ -108,17 +108,19 @@ async function wpPageShared(vma: Vma, hva: Hva, pte: number): Promise<void> {
 }
 
 /** Gives the VMA a page of its own. Holds a reference to `old`, which it drops; null stands for the zero page. */
-async function wpPageCopy(vma: Vma, hva: Hva, pte: number, old: Pfn | null): Promise<void> {
+async function wpPageCopy(vma: Vma, hva: Hva, expected: number, old: Pfn | null): Promise<void> {
   const { mm } = vma
   const { kernel } = mm
   const copy = await copyForWrite(vma, hva, old)
   const range = await openWindow(vma, hva)
   await mm.pageTableLock.lock()
-  const same = mm.pageTable.read(hva) === pte
+  const same = mm.pageTable.read(hva) === expected
   if (same) {
     mm.ptepClearFlush(hva, mm.pageTable.slot(hva) as Hpa)
     newAnonPage(vma, hva, copy)
-    await mm.setPteAtNotify(hva, pteMkwrite(pteMkdirty(mkPte(copy, vma.prot))))
+    const pte = mkPte(copy, vma.prot)
+    // KSM gives up a shared page by a write fault of its own, also where the program may only read.
+    await mm.setPteAtNotify(hva, vma.writable ? pteMkwrite(pteMkdirty(pte)) : pte)
     if (old !== null) {
       kernel.pages.removeRmap(old)
       mm.rss--
