@@ -264,7 +264,10 @@ function checkOptions(options: MachineOptions, memory: number): void {
   }
   check('memory', memory, PAGE_SIZE, 64 * GiB)
   if (memory % PAGE_SIZE !== 0) {
-    throw new KernelError('EINVAL', `machine ${options.name}: memory of ${memory} bytes is not a multiple of ${PAGE_SIZE}`)
+    throw new KernelError(
+      'EINVAL',
+      `machine ${options.name}: memory of ${memory} bytes is not a multiple of ${PAGE_SIZE}`,
+    )
   }
   check('harts', options.harts, 1, 32)
   check('quantum', options.quantum, 1, 1e9)
