@@ -25,7 +25,7 @@ export type {
 export { StormTarget, stormKinds } from './storm/index.ts'
 export type { StormKind, StormRegion } from './storm/index.ts'
 export { injections } from './inject.ts'
-export type { Injection, VmFactory } from './inject.ts'
+export type { Injection } from './inject.ts'
 export { Session } from './session.ts'
 export type { GuestSpec, SessionOptions, StormOptions } from './session.ts'
 export { KernelWorld } from './kernel-world.ts'

@@ -11,10 +11,7 @@
  * ```
  */
 import { KvmMmuNotifier, Vm } from '../mmu/index.ts'
-import type { Backing, Memslot, VmOptions } from '../mmu/index.ts'
-
-/** Makes the VM of a session. */
-export type VmFactory = (backing: Backing, options: VmOptions) => Vm
+import type { Memslot } from '../mmu/index.ts'
 
 /** Invalidations that go right before one goes wrong: by then the guest runs and the storms are on. */
 const RIGHT_ONES = 20
@@ -44,13 +41,14 @@ export interface Injection {
   readonly name: string
   /** One line. */
   readonly summary: string
-  readonly createVm: VmFactory
+  /** The class of the session's VMs. */
+  readonly vmClass: typeof Vm
 }
 
 export const injections: readonly Injection[] = [
   {
     name: 'stale-spte',
     summary: 'one invalidation leaves one spte in place',
-    createVm: (backing, options) => new StaleSpteVm(backing, options),
+    vmClass: StaleSpteVm,
   },
 ]

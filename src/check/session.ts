@@ -189,7 +189,7 @@ export class Session {
       quantum: QUANTUM,
       process: { mm, ram: { start: GUEST_HVA, length: spec.memory } },
       ...(spec.onConsole === undefined ? {} : { onConsole: spec.onConsole }),
-      ...(options.inject === undefined ? {} : { createVm: options.inject.createVm }),
+      ...(options.inject === undefined ? {} : { vmClass: options.inject.vmClass }),
     })
     return { spec, mm, machine, target: new StormTarget(mm, regions), result: null }
   }
