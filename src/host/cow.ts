@@ -68,17 +68,13 @@ function makeWritable(vma: Vma, hva: Hva, pte: number): void {
 
 /** Is this PTE the only owner of an anonymous page (Linux: wp_can_reuse_anon_folio)? One step. */
 function wpCanReuse(vma: Vma, pfn: Pfn): boolean {
-  const { pages, swap, allocator } = vma.mm.kernel
+  const { pages, swap } = vma.mm.kernel
   if (pages.test(pfn, PG_KSM)) return false
   const inCache = pages.test(pfn, PG_SWAPCACHE)
   if (pages.refs(pfn) > (inCache ? 2 : 1)) return false
   const lock = pages.lockOf(pfn)
   if (!lock.tryLock()) return false
-  if (inCache && swap.count(pages.private[pfn] as number) === 0) {
-    swap.remove(pfn)
-    pages.set(pfn, PG_DIRTY)
-    allocator.put(pfn)
-  }
+  if (inCache) swap.freeCacheLocked(pfn)
   const alone = pages.refs(pfn) === 1
   // From now on only this VMA can map it: its own anon_vma finds it.
   if (alone) pages.mapping[pfn] = vma.anonVma

@@ -41,7 +41,6 @@ import {
   pteWrprotect,
 } from './pte.ts'
 import { slotThatMaps } from './rmap.ts'
-import { freePageAndSwapCache } from './swap.ts'
 import { VM_MERGEABLE, mergeRange, splitRange } from './vma.ts'
 import type { Vma } from './vma.ts'
 
@@ -289,12 +288,11 @@ export class Ksm {
 
   /** The write-protected page becomes a shared one. Under its lock. One step. */
   private makeStable(pfn: Pfn): boolean {
-    const { pages, lru, swap, allocator } = this.kernel
+    const { pages, lru, swap } = this.kernel
     if (pages.test(pfn, PG_ISOLATED)) return false
     if (pages.test(pfn, PG_SWAPCACHE)) {
-      if (swap.count(pages.private[pfn] as number) > 0) return false
-      swap.remove(pfn)
-      allocator.put(pfn)
+      swap.freeCacheLocked(pfn)
+      if (pages.test(pfn, PG_SWAPCACHE)) return false
     }
     lru.remove(pfn)
     pages.set(pfn, PG_KSM | PG_DIRTY)
@@ -315,7 +313,8 @@ export class Ksm {
       mm.ptepClearFlush(hva, mm.pageTable.slot(hva) as Hpa)
       await mm.setPteAtNotify(hva, mkPte(shared, vma.prot))
       pages.removeRmap(pfn)
-      freePageAndSwapCache(this.kernel, pfn)
+      if (pages.maps(pfn) === 0) this.kernel.swap.freeCacheLocked(pfn)
+      this.kernel.allocator.put(pfn)
     }
     mm.pageTableLock.unlock()
     if (range !== null) await mm.invalidateRangeEnd(range)
