@@ -4,6 +4,7 @@
  * R1 Needs the accesses of vCPUs; without them it checks nothing and counts nothing.
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
  *    used through them is not held against the client until the next flush.
+ * R3 A young spte that is dropped has told the host about its page: from then on the host knows, not the client.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -46,6 +47,9 @@ export class AgingAudit {
       case 'kvm_test_age_hva':
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
+      case 'kvm_mmu_zap_spte':
+        if (event.young) this.handedOver(event.vm, event.gfn)
+        return
       case 'clear_pte':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
         return
@@ -59,6 +63,11 @@ export class AgingAudit {
 
   private use(mm: number, page: number): void {
     if (this.blind.get(mm)?.has(page) !== true) pagesOf(this.used, mm).add(page)
+  }
+
+  private handedOver(vm: number, gfn: number): void {
+    const hva = this.world.vm(vm)?.hvaOf(gfn) ?? -1
+    if (hva >= 0) pagesOf(this.used, this.mmOf(vm)).delete(pageOf(hva))
   }
 
   private cleared(mm: number, start: number, end: number): void {
