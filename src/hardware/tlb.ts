@@ -217,31 +217,24 @@ export class Tlb {
 
   /** Forgets every leaf that covers `page` (sfence.vma rs1, rs2; hfence.vvma). */
   flushPage(page: number, asid: number = ANY, vmid: number = ANY): number {
-    if (this.pieces > 0) return this.flushPages(page, 1, asid, vmid)
-    this.stats.flushes++
-    let removed = 0
-    const first = (page & this.setMask) * this.ways
-    for (let index = first; index < first + this.ways; index++) {
-      if (this.isValid(index) && this.pageAt(index) === page && this.inContext(index, asid, vmid)) {
-        this.clear(index)
-        removed++
-      }
-    }
-    this.stats.flushed += removed
-    return removed
+    return this.flushPages(page, 1, asid, vmid)
   }
 
   /** Forgets every leaf that covers any of `count` pages from `first`. */
   flushPages(first: number, count: number, asid: number = ANY, vmid: number = ANY): number {
-    let removed = 0
     this.stats.flushes++
-    for (let index = 0; this.valid > 0 && index < this.entries; index++) {
-      if (!this.isValid(index) || !this.inContext(index, asid, vmid)) continue
-      const size = 2 ** this.leafShiftAt(index)
-      const leaf = Math.floor(this.pageAt(index) / size) * size
-      if (leaf >= first + count || leaf + size <= first) continue
-      this.clear(index)
-      removed++
+    let removed = 0
+    if (this.pieces === 0 && count * this.ways < this.entries) {
+      for (let page = first; page < first + count; page++) removed += this.clearPage(page, asid, vmid)
+    } else {
+      for (let index = 0; this.valid > 0 && index < this.entries; index++) {
+        if (!this.isValid(index) || !this.inContext(index, asid, vmid)) continue
+        const size = 2 ** this.leafShiftAt(index)
+        const leaf = Math.floor(this.pageAt(index) / size) * size
+        if (leaf >= first + count || leaf + size <= first) continue
+        this.clear(index)
+        removed++
+      }
     }
     this.stats.flushed += removed
     return removed
@@ -297,6 +290,18 @@ export class Tlb {
       removed++
     }
     this.stats.flushed += removed
+    return removed
+  }
+
+  /** Clears the entries of one page, all of which stand in its set. */
+  private clearPage(page: number, asid: number, vmid: number): number {
+    let removed = 0
+    const first = (page & this.setMask) * this.ways
+    for (let index = first; index < first + this.ways; index++) {
+      if (!this.isValid(index) || this.pageAt(index) !== page || !this.inContext(index, asid, vmid)) continue
+      this.clear(index)
+      removed++
+    }
     return removed
   }
 

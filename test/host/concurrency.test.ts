@@ -49,7 +49,7 @@ class Race {
     if (event.name === 'sched_switch') {
       for (const mirror of this.mirrors) {
         const lines = mirror.disagreements()
-        if (lines.length > 0) throw new KernelBug(`${lines.join('; ')}`, 'I1')
+        if (lines.length > 0) throw new KernelBug(lines.join('; '), 'I1')
       }
     }
     if (event.name === 'mm_page_free') {

@@ -110,7 +110,7 @@ interface Scene {
   readonly recorder: Recorder
   /** The whole region, in bytes. */
   readonly length: number
-  page(index: number): number
+  readonly page: (index: number) => number
 }
 
 type Backing = 'anonymous' | 'untouched' | 'shared' | 'private' | 'disk'

@@ -1,0 +1,10 @@
+/** Harts: state, traps, and the engines that execute. */
+export { Cause, Interrupt, type InterruptNumber } from './cause.ts'
+export { DecodeCache } from './decode-cache.ts'
+export type { Engine } from './engine.ts'
+export { type AccessKind, Exit, type ExitReason, PendingAccess } from './exit.ts'
+export { accessFault, type AccessObserver, Hart, type HartClock, type HartOptions } from './hart.ts'
+export { Interpreter } from './interpreter.ts'
+export { Context, type GuestBytes, type HartMemory, Miss, type MissKind } from './memory.ts'
+export { RESERVATION_SET, ReservationTable } from './reservation.ts'
+export { Cell, CELLS, HartState } from './state.ts'

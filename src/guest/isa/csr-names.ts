@@ -1,0 +1,20 @@
+/** Addresses and names of the CSRs that a VS-mode guest sees (RISC-V privileged specification 20240411, table 3). */
+
+export const CSR_ADDRESS = {
+  sstatus: 0x100,
+  sie: 0x104,
+  stvec: 0x105,
+  scounteren: 0x106,
+  senvcfg: 0x10a,
+  sscratch: 0x140,
+  sepc: 0x141,
+  scause: 0x142,
+  stval: 0x143,
+  sip: 0x144,
+  satp: 0x180,
+  cycle: 0xc00,
+  time: 0xc01,
+  instret: 0xc02,
+} as const
+
+export type CsrName = keyof typeof CSR_ADDRESS
