@@ -425,12 +425,12 @@ class World {
 }
 
 const configurations: readonly (readonly [string, KernelOptions, number])[] = [
-  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 150],
-  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 150],
-  ['little memory and no swap', { frames: 64, diskPages: 32 }, 60],
-  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 100],
-  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 60],
-  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 100],
+  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 40],
+  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 40],
+  ['little memory and no swap', { frames: 64, diskPages: 32 }, 30],
+  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 40],
+  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 25],
+  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 40],
 ]
 
 for (const [name, options, runs] of configurations) {

@@ -61,6 +61,7 @@ class Recorder implements MmuNotifierOps {
       .filter((lock) => !lock.name.includes('srcu') && !lock.name.includes('subscriptions'))
       .map((lock) => {
         const short = lock.lockClass.name
+          .replace('i_rwsem', 'inode')
           .replace('_rwsem', '')
           .replace('folio_lock', 'page')
           .replace('page_table_lock', 'ptl')
@@ -351,13 +352,23 @@ const table: readonly Row[] = [
     operation: 'truncate: no mmap lock; page cache after the window; a second pass for private copies',
     backing: 'shared',
     act: ({ file }) => truncateFile(file, 0),
-    order: ['S CLEAR 0..4 [i_mmap]', '-0', '-1', 'flush', 'E', 'free file', 'free file', 'S CLEAR 0..4 [i_mmap]', 'E'],
+    order: [
+      'S CLEAR 0..4 [inode, i_mmap]',
+      '-0',
+      '-1',
+      'flush',
+      'E',
+      'free file',
+      'free file',
+      'S CLEAR 0..4 [inode, i_mmap]',
+      'E',
+    ],
   },
   {
     operation: 'hole punch: one pass',
     backing: 'shared',
     act: ({ file }) => punchHole(file, 0, PAGE_SIZE),
-    order: ['S CLEAR 0..1 [i_mmap]', '-0', 'flush', 'E', 'free file'],
+    order: ['S CLEAR 0..1 [inode, i_mmap]', '-0', 'flush', 'E', 'free file'],
   },
   {
     operation: 'OOM reaper',
