@@ -190,9 +190,10 @@ export async function fsync(file: AddressSpace): Promise<void> {
     const lock = pages.lockOf(pfn)
     await lock.lock()
     let written = true
-    if (file.lookup(index) === pfn) {
+    // A PTE of a disk file is writable only while its page is dirty: a clean page has nothing to protect.
+    if (file.lookup(index) === pfn && pages.test(pfn, PG_DIRTY)) {
       await pageMkclean(kernel, pfn)
-      if (pages.test(pfn, PG_DIRTY)) written = await writeBackPage(kernel, pfn)
+      written = await writeBackPage(kernel, pfn)
     }
     lock.unlock()
     allocator.put(pfn)
