@@ -1,2 +1,10 @@
-/** hardware. */
-export * from '../base/index.ts'
+/** hardware: what the RISC-V privileged specification fixes, and nothing of Linux. */
+export * from './exceptions.ts'
+export * from './paging-mode.ts'
+export * from './physical-memory.ts'
+export * from './physical-pte-source.ts'
+export * from './pte.ts'
+export * from './tlb.ts'
+export * from './tlb-set.ts'
+export * from './walker.ts'
+export type { DigestHalf } from './store-recorder.ts'
