@@ -230,13 +230,14 @@ export class Generator {
     const picked = random.pick(WRITABLE)
     const name = picked === 'sip' && this.pending === 0x200 ? 'sscratch' : picked
     operands.imm = CSR_ADDRESS[name]
-    if (random.oneIn(8)) {
+    const choice = random.below(16)
+    if (choice < 2) {
       operands.imm = random.pick(ABSENT)
-    } else if (random.oneIn(8)) {
+    } else if (choice < 4) {
       // The counters: only whether they may be read.
       const rs1 = random.pick([0, TARGET_VALUE])
       return { row, operands: { rd: 0, rs1, imm: random.between(0xc00, 0xc02) }, target: 0 }
-    } else if (random.oneIn(6)) {
+    } else if (choice < 6) {
       operands.imm = random.pick(READABLE)
       operands.rs1 = 0
       if (kind.csr === 'write') operands.imm = CSR_ADDRESS.sscratch
