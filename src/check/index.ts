@@ -1,2 +1,11 @@
-/** check. */
-export * from '../base/index.ts'
+/** check: the auditor, golden memory and the storms. */
+export { Auditor, violationOf } from './auditor.ts'
+export type { AuditLevel, AuditorOptions } from './auditor.ts'
+export type { AuditedTranslation, AuditedVm, AuditedWorld, HostPte } from './audited-world.ts'
+export { ViolationError, describePage } from './violation.ts'
+export type { Violation } from './violation.ts'
+export { EventHistory } from './event-history.ts'
+export type { PageNames, PastEvent } from './event-history.ts'
+export { GoldenMemory, describeMismatch } from './golden-memory.ts'
+export type { GoldenMismatch } from './golden-memory.ts'
+export { KernelWorld } from './kernel-world.ts'

@@ -1,7 +1,7 @@
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import fc from 'fast-check'
-import { PAGE_SIZE, hpa } from '../../src/base/index.ts'
+import * as fc from 'fast-check'
+import { PAGE_SIZE, Random, hpa } from '../../src/base/index.ts'
 import {
   Access,
   PAGING_MODES,
@@ -45,6 +45,8 @@ import {
 import type { PagingMode, PteSource } from '../../src/hardware/index.ts'
 import { NAIVE_MODES, naiveWalk } from './naive-walk.ts'
 import type { NaiveMemory, NaiveMode } from './naive-walk.ts'
+import { fillTables, randomPage } from './random-tables.ts'
+import type { Place } from './random-tables.ts'
 
 const { read, write, execute } = Access
 const AD = PTE_A | PTE_D
@@ -159,6 +161,7 @@ for (const mode of PAGING_MODES) {
       t.is(bench.walker.page, ppn + pageWithinLeaf(page, level))
       t.is(bench.walker.level, level)
       t.is(bench.walker.leafPages, leafPages(level))
+      t.is(2 ** bench.walker.leafShift, leafPages(level))
       t.is(bench.walker.pteAddress, bench.addressOf(page, level))
       t.is(bench.walker.permissions, PERMIT_READ | PERMIT_WRITE | PERMIT_EXECUTE)
       t.is(bench.walker.status, WalkStatus.translated)
@@ -205,7 +208,6 @@ for (const mode of PAGING_MODES) {
       faulting('memory type 3', leaf, 0x60000000, level, Walk.pbmt)
     }
     faulting('pointer at the last level', POINTER, 0, 0)
-    faulting('N in a superpage', leaf, 0x80000000, 1, Walk.napot)
   })
 
   test(`${mode.name}: no memory under a PTE is an access fault of the access`, (t) => {
@@ -309,7 +311,10 @@ test('Svnapot: 64 KiB regions translate by the low four bits, other encodings fa
     if (low !== 8) continue
     t.is(bench.walker.page, 0x7b0 + (PAGE & 15))
     t.is(bench.walker.leafPages, 16)
+    t.is(bench.walker.leafShift, 4)
   }
+  bench.map(PAGE, 1, 0x208, LEAF, 0x80000000)
+  t.is(bench.cause(PAGE, read, Walk.napot), 13, 'no superpage is part of a region')
 })
 
 test('Svpbmt: a leaf passes its memory type on', (t) => {
@@ -401,86 +406,32 @@ test('a lost compare-and-set reads the PTE again and obeys what it says now', (t
   t.is(bench.memory.readLow(at), 0)
 })
 
-/** Random tables over few frames, biased to deep walks: PTEs mostly point into the arena, indexes are few. */
-const FRAMES = 24
-const flagSets = fc.oneof(
-  { weight: 6, arbitrary: fc.constant(POINTER) },
-  { weight: 3, arbitrary: fc.constantFrom(LEAF, USER_LEAF, LEAF & ~AD, USER_LEAF & ~AD, USER_LEAF & ~PTE_D) },
-  { weight: 3, arbitrary: fc.integer({ min: 0, max: 0x3ff }) },
-  { weight: 1, arbitrary: fc.constantFrom(POINTER | PTE_G, 0, POINTER | PTE_A, PTE_V | PTE_X | AD) },
-)
-const ppns = fc.oneof(
-  { weight: 8, arbitrary: fc.integer({ min: 0, max: FRAMES / 4 - 1 }).map((n) => n * 4) },
-  { weight: 1, arbitrary: fc.integer({ min: 0, max: 2 ** 44 - 1 }) },
-  { weight: 2, arbitrary: fc.constantFrom(0, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36, 3 * 2 ** 18, 2 ** 43, 0x18, 0x28) },
-)
-const highBits = fc.oneof(
-  { weight: 12, arbitrary: fc.constant(0) },
-  { weight: 1, arbitrary: fc.integer({ min: 22, max: 31 }).map((bit) => 2 ** bit) },
-  { weight: 1, arbitrary: fc.constant(0x60000000) },
-)
-const INDEXES = [0, 1, 255, 256, 511, 1024, 2047]
-const tables = fc.array(
-  fc.record({
-    frame: fc.integer({ min: 0, max: FRAMES - 1 }),
-    index: fc.constantFrom(...INDEXES.map((index) => index % 512)),
-    ppn: ppns,
-    flags: flagSets,
-    high: highBits,
-  }),
-  { minLength: 60, maxLength: 140 },
-)
-const probes = fc.array(
-  fc.record({
-    indexes: fc.array(fc.constantFrom(...INDEXES), { minLength: 5, maxLength: 5 }),
-    stray: fc.oneof(
-      { weight: 9, arbitrary: fc.constant(-1) },
-      { weight: 1, arbitrary: fc.integer({ min: 0, max: 51 }) },
-    ),
-    access: fc.constantFrom(read, write, execute),
-    context: fc.integer({ min: 0, max: 63 }),
-  }),
-  { minLength: 30, maxLength: 30 },
-)
-
-function pageFrom(mode: PagingMode, indexes: readonly number[], stray: number): number {
-  let page = 0
-  for (let level = mode.levels - 1; level >= 0; level--) {
-    const bits = level === mode.levels - 1 ? mode.rootBits : 9
-    page = page * 2 ** bits + ((indexes[level] as number) % 2 ** bits)
-  }
-  page = extendPage(mode, page)
-  return stray < 0 ? page : Number(BigInt(page) ^ (1n << BigInt(stray)))
-}
-
 test('random tables in all modes: walker and a walk written from the text in BigInt agree', (t) => {
+  const place: Place = { base: 0, tables: 4, tableCount: 12, data: 16, dataCount: 8 }
+  const frames = place.data + place.dataCount
   const outcomes = new Map<string, number>()
   fc.assert(
-    fc.property(fc.constantFrom(...PAGING_MODES), tables, probes, (mode, rows, requests) => {
-      const memory = new PhysicalMemory(FRAMES)
-      const naive: NaiveMemory & { readonly ptes: BigUint64Array } = {
-        ptes: new BigUint64Array((FRAMES * PAGE_SIZE) / 8),
-        read(address) {
-          return this.ptes[Number(address / 8n)]
+    fc.property(fc.constantFrom(...PAGING_MODES), fc.integer(), (mode, seed) => {
+      const random = new Random(seed)
+      const memory = new PhysicalMemory(frames)
+      fillTables(random, place, memory, mode.levels)
+      const ptes = new BigUint64Array(memory.readBytes(hpa(0), memory.byteLength).buffer)
+      const naive: NaiveMemory = {
+        read: (address) => ptes[Number(address / 8n)],
+        write: (address, value) => {
+          ptes[Number(address / 8n)] = value
         },
-        write(address, value) {
-          this.ptes[Number(address / 8n)] = value
-        },
-      }
-      for (const { frame, index, ppn, flags, high } of rows) {
-        const low = pteLow(ppn, flags)
-        const top = (pteHigh(ppn) | high) >>> 0
-        memory.writePte(hpa(frame * PAGE_SIZE + index * 8), low, top)
-        naive.ptes[frame * 512 + index] = (BigInt(top) << 32n) | BigInt(low)
       }
       const source = new PhysicalPteSource(memory)
       const walker = new PageTableWalker()
-      for (const { indexes, stray, access, context } of requests) {
-        const page = pageFrom(mode, indexes, stray)
+      for (let i = 0; i < 60; i++) {
+        const page = randomPage(random, mode)
+        const access = random.pick([read, write, execute])
+        const context = random.below(64)
         const has = (bit: number): boolean => (context & bit) !== 0
         const expected = naiveWalk(naive, {
           mode: NAIVE_MODES[mode.name] as NaiveMode,
-          root: 4n,
+          root: BigInt(place.tables),
           va: BigInt(page) << 12n,
           access: (['read', 'write', 'execute'] as const)[access],
           user: has(Walk.user),
@@ -490,30 +441,31 @@ test('random tables in all modes: walker and a walk written from the text in Big
           svnapot: has(Walk.napot),
           svpbmt: has(Walk.pbmt),
         })
-        const ok = walker.walk(source, mode, 4, page, access, context)
+        const ok = walker.walk(source, mode, place.tables, page, access, context)
         const key = expected.ok ? `level ${expected.level}` : `cause ${expected.cause}`
         outcomes.set(key, (outcomes.get(key) ?? 0) + 1)
+        t.is(ok, expected.ok)
         if (expected.ok) {
-          t.true(ok)
           t.is(walker.page, Number(expected.pa >> 12n))
           t.is(walker.level, expected.level)
           t.is(walker.global, expected.global)
           t.is((BigInt(walker.high) << 32n) | BigInt(walker.low), expected.pte)
           t.not(walker.permissions & (1 << access), 0)
         } else {
-          t.false(ok)
           t.is(walker.cause, expected.cause)
           t.is(walker.status, WalkStatus.fault)
         }
       }
-      t.true(Buffer.from(naive.ptes.buffer).equals(memory.readBytes(hpa(0), memory.byteLength)), 'A and D bits agree')
+      t.true(Buffer.from(ptes.buffer).equals(memory.readBytes(hpa(0), memory.byteLength)), 'A and D bits agree')
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   )
-  for (const key of ['level 0', 'level 1', 'level 2', 'cause 5', 'cause 13', 'cause 21', 'cause 20', 'cause 12']) {
-    t.true((outcomes.get(key) ?? 0) > 10, `${key} happened`)
+  for (const key of ['level 0', 'level 1', 'level 2', 'level 3', 'level 4']) {
+    t.true((outcomes.get(key) ?? 0) > 10, `${key} happened ${outcomes.get(key)} times`)
   }
-  t.log([...outcomes].map(([key, n]) => `${key}: ${n}`).join(', '))
+  for (const cause of [1, 5, 7, 12, 13, 15, 20, 21, 23]) {
+    t.true((outcomes.get(`cause ${cause}`) ?? 0) > 10, `cause ${cause} happened`)
+  }
 })
 
 test('cached permissions never allow an access that a fresh walk of the same PTE would refuse', (t) => {

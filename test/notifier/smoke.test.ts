@@ -1,6 +1,12 @@
 import test from 'ava'
 import { hva } from '../../src/base/index.ts'
-import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart, mmuNotifierRange, mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
+import {
+  mmuNotifierInvalidateRangeEnd,
+  mmuNotifierInvalidateRangeStart,
+  mmuNotifierRange,
+  mmuNotifierRegister,
+  mmuNotifierUnregister,
+} from '../../src/notifier/index.ts'
 import { Scheduler, random } from '../../src/sched/index.ts'
 import { MmStub, notifierSrcu } from './mm-stub.ts'
 
@@ -11,7 +17,16 @@ for (const kind of ['tiny', 'classic', 'counted'] as const) {
       await sched.run('main', async () => {
         const mm = new MmStub(sched, notifierSrcu(sched, kind))
         let calls = 0
-        const mn = await mmuNotifierRegister({ name: 'nic', async invalidateRangeStart() { calls++; await sched.sleep(100) } }, mm)
+        const mn = await mmuNotifierRegister(
+          {
+            name: 'nic',
+            async invalidateRangeStart() {
+              calls++
+              await sched.sleep(100)
+            },
+          },
+          mm,
+        )
         const storm = sched.spawn('storm', async () => {
           for (let i = 0; i < 3; i++) {
             const range = mmuNotifierRange(mm, hva(0), hva(4096), 'UNMAP')

@@ -1,0 +1,94 @@
+/**
+ * The aging audit (I4): a client never calls a page old that was used since it was last cleared.
+ *
+ * R1 Needs the accesses of vCPUs; without them it checks nothing and counts nothing.
+ * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
+ *    used through them is not held against the client until the next flush.
+ */
+import { PAGE_SIZE, hex } from '../base/index.ts'
+import type { TraceEvent } from '../base/index.ts'
+import type { AuditedWorld } from './audited-world.ts'
+import type { Ledger, Report } from './violation.ts'
+
+const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
+
+export class AgingAudit {
+  static readonly opaque = true
+  private readonly world: AuditedWorld
+  private readonly ledger: Ledger
+  private readonly report: Report
+  /** mm -> pages that a vCPU used since the last clearing. */
+  private readonly used = new Map<number, Set<number>>()
+  /** mm -> pages cleared without a flush (R2). */
+  private readonly blind = new Map<number, Set<number>>()
+  /** mm -> the hook that is being answered. */
+  private readonly asked = new Map<number, string>()
+
+  constructor(world: AuditedWorld, ledger: Ledger, report: Report) {
+    this.world = world
+    this.ledger = ledger
+    this.report = report
+  }
+
+  observe(event: TraceEvent): void {
+    switch (event.name) {
+      case 'mem_load':
+      case 'mem_store':
+        if (event.vcpu >= 0) this.use(event.mm, pageOf(event.hva))
+        return
+      case 'mmu_notifier_callout_begin':
+        this.asked.set(event.mm, event.op)
+        return
+      case 'kvm_age_hva':
+        this.answer(this.mmOf(event.vm), event.start, event.end, event.young)
+        this.cleared(this.mmOf(event.vm), event.start, event.end)
+        return
+      case 'kvm_test_age_hva':
+        this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
+        return
+      case 'clear_pte':
+        pagesOf(this.used, event.mm).delete(pageOf(event.hva))
+        return
+      default:
+    }
+  }
+
+  private mmOf(vm: number): number {
+    return this.world.vm(vm)?.mmId ?? -1
+  }
+
+  private use(mm: number, page: number): void {
+    if (this.blind.get(mm)?.has(page) !== true) pagesOf(this.used, mm).add(page)
+  }
+
+  private cleared(mm: number, start: number, end: number): void {
+    const flushed = this.asked.get(mm) !== 'clearYoung'
+    const used = pagesOf(this.used, mm)
+    const blind = pagesOf(this.blind, mm)
+    for (let page = pageOf(start); page < pageOf(end); page++) {
+      used.delete(page)
+      if (flushed) blind.delete(page)
+      else blind.add(page)
+    }
+  }
+
+  private answer(mm: number, start: number, end: number, young: boolean): void {
+    const pages = this.used.get(mm)
+    if (pages === undefined || pages.size === 0) return
+    for (let page = pageOf(start); page < pageOf(end); page++) {
+      if (!pages.has(page)) continue
+      this.ledger.count('I4')
+      if (!young) {
+        this.report('I4', `the secondary MMU calls page ${hex(page * PAGE_SIZE)} old, a vCPU used it`, {
+          hva: page * PAGE_SIZE,
+        })
+      }
+    }
+  }
+}
+
+function pagesOf(rows: Map<number, Set<number>>, mm: number): Set<number> {
+  let pages = rows.get(mm)
+  if (pages === undefined) rows.set(mm, (pages = new Set()))
+  return pages
+}

@@ -1,0 +1,51 @@
+/**
+ * The real objects as the auditor reads them: host page tables, frames, sptes, TLBs. Reading only.
+ *
+ * R1 Nothing here caches: each answer is read from the object at the time of the question.
+ */
+
+/** One translation of a secondary MMU. `hva` is -1 when no slot holds the frame any more. */
+export interface AuditedTranslation {
+  readonly gfn: number
+  readonly hva: number
+  readonly pfn: number
+  readonly writable: boolean
+}
+
+export interface AuditedVm {
+  readonly id: number
+  readonly mmId: number
+  /** Every present leaf spte with its address. The visitor must not keep the object. */
+  forEachSpte(visit: (spte: AuditedTranslation, sptep: number) => void): void
+  /** Every TLB entry that its vCPU could use: not those of a vCPU with a flush request pending (R2 of the audit). */
+  forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void
+  /** The byte address that backs a guest frame, or -1. */
+  hvaOf(gfn: number): number
+  /** A memslot change is between its first and its last step. */
+  slotsChanging(): boolean
+  /** Somebody holds mmuLock, or a flush has been posted and not been acknowledged: sptes may be ahead of TLBs. */
+  isChanging(): boolean
+}
+
+export interface HostPte {
+  readonly present: boolean
+  readonly pfn: number
+  readonly writable: boolean
+}
+
+export interface AuditedWorld {
+  vms(): Iterable<AuditedVm>
+  vm(id: number): AuditedVm | undefined
+  /** What the host page table of an mm says about an address now. */
+  hostPte(mm: number, hva: number): HostPte
+  /** Somebody owns the frame. */
+  isAllocated(pfn: number): boolean
+  /** The frame is marked newer than its file or swap slot. */
+  isDirty(pfn: number): boolean
+  /** Name of a host thread whose TLB names the frame, or null. */
+  hostTlbNaming(pfn: number): string | null
+  /** References and frames that nobody accounts for at the end of a run, a line each (I14). */
+  leaks(): readonly string[]
+  /** Invalidation counters of VMs that are not zero at the end of a run, a line each (I6). */
+  openCounters(): readonly string[]
+}

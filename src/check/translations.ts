@@ -1,0 +1,277 @@
+/**
+ * The translation audit: I1, I2, I3, I9 and I10, judged by the real page tables, sptes and TLBs.
+ *
+ * A mirror of all leaf sptes, kept from the events, says which of them an event can concern; the verdict reads the
+ * host page table, the frame's reference count and the TLB words themselves. Sweeps compare the mirror with the spte
+ * tables, so that a change that no event announced is found as well.
+ *
+ * R1 A translation is left alone while an invalidation of its address is open (`ProtocolAudit.isOpen`).
+ * R2 A TLB entry of a vCPU that has a flush request pending cannot be used, and is left alone.
+ */
+import { PAGE_SIZE, hex } from '../base/index.ts'
+import type { TraceEvent } from '../base/index.ts'
+import type { AuditedTranslation, AuditedVm, AuditedWorld } from './audited-world.ts'
+import type { ProtocolAudit } from './protocol.ts'
+import type { Ledger, Report } from './violation.ts'
+
+/** A leaf spte as its last event left it. */
+interface Mirrored extends AuditedTranslation {
+  readonly vm: AuditedVm
+  writable: boolean
+  /** A store went through it since it was set; known only when accesses are traced. */
+  stored: boolean
+}
+
+const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
+
+export class TranslationAudit {
+  static readonly opaque = true
+  private readonly world: AuditedWorld
+  private readonly protocol: ProtocolAudit
+  private readonly ledger: Ledger
+  private readonly report: Report
+  /** Leaf sptes by address of the spte. */
+  private readonly sptes = new Map<number, Mirrored>()
+  /** The same by frame. */
+  private readonly byFrame = new Map<number, Set<Mirrored>>()
+  /** Invalidations that a VM has counted in and not yet out. */
+  private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
+  /** Leaf sptes by page of the address space: key is `mm:page`. */
+  private readonly byPage = new Map<string, Set<Mirrored>>()
+
+  constructor(world: AuditedWorld, protocol: ProtocolAudit, ledger: Ledger, report: Report) {
+    this.world = world
+    this.protocol = protocol
+    this.ledger = ledger
+    this.report = report
+  }
+
+  observe(event: TraceEvent): void {
+    switch (event.name) {
+      case 'kvm_mmu_set_spte':
+        this.set(event)
+        return
+      case 'kvm_mmu_write_protect': {
+        const spte = this.sptes.get(event.sptep)
+        if (spte !== undefined) spte.writable = false
+        return
+      }
+      case 'kvm_mmu_zap_spte':
+        this.zap(event)
+        return
+      case 'kvm_tlb_fill':
+        this.fill(event)
+        return
+      case 'kvm_mmu_invalidate_begin':
+        this.announced.push({ vm: event.vm, start: event.start, end: event.end })
+        return
+      case 'kvm_mmu_invalidate_end':
+        this.concluded(event)
+        return
+      case 'kvm_flush_remote_tlbs_end':
+        this.checkTlbs(event.vm)
+        return
+      case 'mmu_notifier_invalidate_range_end':
+        this.checkRange(event.mm, event.start, event.end)
+        return
+      case 'set_pte':
+      case 'clear_pte':
+        this.checkRange(event.mm, event.hva, event.hva + PAGE_SIZE)
+        return
+      case 'mm_page_free':
+        for (let frame = event.pfn; frame < event.pfn + 2 ** event.order; frame++) this.checkFreed(frame)
+        return
+      case 'mem_store':
+        if (event.vcpu >= 0) this.noteStore(event.mm, event.hva)
+        return
+      default:
+    }
+  }
+
+  /** Compares every spte and TLB entry of every VM with the host, and the mirror with the spte tables. */
+  sweep(): void {
+    for (const vm of this.world.vms()) {
+      let present = 0
+      vm.forEachSpte((found, sptep) => {
+        present++
+        const mirrored = this.sptes.get(sptep)
+        this.ledger.count('I1')
+        if (mirrored === undefined || mirrored.pfn !== found.pfn || (found.writable && !mirrored.writable)) {
+          this.report('I1', `vm ${vm.id}: an spte changed without passing the one place that sets sptes`, found)
+        }
+        this.judge(vm, found, 'spte')
+      })
+      let mirrored = 0
+      for (const spte of this.sptes.values()) if (spte.vm.id === vm.id) mirrored++
+      if (mirrored !== present) {
+        this.report('I1', `vm ${vm.id}: ${present} sptes are present, the events leave ${mirrored}`)
+      }
+      this.checkTlbs(vm.id)
+    }
+  }
+
+  /** A translation outside any window must be what the host page table says, and its frame allocated. */
+  private judge(vm: AuditedVm, found: AuditedTranslation, holder: string): void {
+    if (this.protocol.isOpen(vm.mmId, found.hva)) return
+    this.ledger.count('I1')
+    const host = this.world.hostPte(vm.mmId, found.hva)
+    if (!host.present) {
+      this.report('I1', `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host maps nothing there`, found)
+    } else if (host.pfn !== found.pfn) {
+      this.report('I1', `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host ${hex(host.pfn)}`, found)
+    }
+    this.ledger.count('I2')
+    if (!this.world.isAllocated(found.pfn)) {
+      this.report('I2', `vm ${vm.id}: ${holder} names frame ${hex(found.pfn)}, which is free`, found)
+    }
+    if (!found.writable) return
+    this.ledger.count('I9')
+    if (!host.writable) {
+      this.report('I9', `vm ${vm.id}: ${holder} is writable, the host PTE of frame ${hex(found.pfn)} is not`, found)
+    }
+  }
+
+  private set(event: TraceEvent & { name: 'kvm_mmu_set_spte' }): void {
+    const vm = this.world.vm(event.vm)
+    if (vm === undefined) return
+    this.forget(event.sptep)
+    const { gfn, hva, pfn, writable } = event
+    const spte: Mirrored = { vm, gfn, hva, pfn, writable, stored: false }
+    this.sptes.set(event.sptep, spte)
+    index(this.byFrame, pfn, spte)
+    index(this.byPage, `${vm.mmId}:${pageOf(hva)}`, spte)
+    this.ledger.count('I10')
+    const current = vm.hvaOf(gfn)
+    if (current !== hva && !vm.slotsChanging()) {
+      this.report(
+        'I10',
+        `vm ${vm.id}: spte of gfn ${hex(gfn)} was made for ${hex(hva)}, its slot says ${hex(current)}`,
+        spte,
+      )
+    }
+    if (this.announced.some((range) => range.vm === vm.id && range.start <= hva && hva < range.end)) {
+      this.report('I10', `vm ${vm.id}: spte installed while an invalidation of its address is under way`, spte)
+    }
+    this.judge(vm, spte, 'spte')
+  }
+
+  private concluded(event: { vm: number; start: number; end: number }): void {
+    this.ledger.count('I6')
+    const at = this.announced.findIndex(
+      (range) => range.vm === event.vm && range.start === event.start && range.end === event.end,
+    )
+    if (at >= 0) this.announced.splice(at, 1)
+    else
+      this.report('I6', `vm ${event.vm}: an invalidation was counted out that was never counted in`, {
+        hva: event.start,
+      })
+  }
+
+  private zap(event: TraceEvent & { name: 'kvm_mmu_zap_spte' }): void {
+    const spte = this.sptes.get(event.sptep)
+    if (spte === undefined) return
+    this.ledger.count('I3')
+    if (spte.stored && !event.dirty) {
+      this.report('I3', `vm ${spte.vm.id}: spte dropped as clean after a store went through it`, spte)
+    }
+    if (event.dirty && !this.world.isDirty(event.pfn)) {
+      this.report('I3', `vm ${spte.vm.id}: dirty spte dropped, but frame ${hex(event.pfn)} is not marked dirty`, spte)
+    }
+    this.forget(event.sptep)
+  }
+
+  private forget(sptep: number): void {
+    const spte = this.sptes.get(sptep)
+    if (spte === undefined) return
+    this.sptes.delete(sptep)
+    unindex(this.byFrame, spte.pfn, spte)
+    unindex(this.byPage, `${spte.vm.mmId}:${pageOf(spte.hva)}`, spte)
+  }
+
+  /** A TLB entry is made from an spte, and never allows more. */
+  private fill(event: TraceEvent & { name: 'kvm_tlb_fill' }): void {
+    const vm = this.world.vm(event.vm)
+    const hva = vm?.hvaOf(event.gfn) ?? -1
+    if (vm === undefined || hva < 0) return
+    this.judge(vm, { gfn: event.gfn, hva, pfn: event.pfn, writable: event.writable }, `TLB of vcpu ${event.vcpu}`)
+    this.backed(vm, event, hva, event.vcpu)
+  }
+
+  private backed(
+    vm: AuditedVm,
+    entry: { gfn: number; pfn: number; writable: boolean },
+    hva: number,
+    vcpu: number,
+  ): void {
+    this.ledger.count('I1')
+    for (const spte of this.byFrame.get(entry.pfn) ?? []) {
+      if (spte.vm.id === vm.id && spte.gfn === entry.gfn && (spte.writable || !entry.writable)) return
+    }
+    const right = entry.writable ? 'a writable' : 'an'
+    this.report('I1', `vm ${vm.id}: TLB of vcpu ${vcpu} holds what ${right} spte no longer says`, {
+      hva,
+      gfn: entry.gfn,
+      pfn: entry.pfn,
+    })
+  }
+
+  private checkTlbs(id: number): void {
+    const vm = this.world.vm(id)
+    if (vm === undefined) return
+    vm.forEachTlbEntry((entry, vcpu) => {
+      if (entry.hva < 0 || vm.slotsChanging()) return
+      this.judge(vm, entry, `TLB of vcpu ${vcpu}`)
+      if (!this.protocol.isOpen(vm.mmId, entry.hva) && !vm.isChanging()) this.backed(vm, entry, entry.hva, vcpu)
+    })
+  }
+
+  /** Everything that maps part of the range, by what the host says now. */
+  private checkRange(mm: number, start: number, end: number): void {
+    if (end - start <= 64 * PAGE_SIZE) {
+      for (let page = pageOf(start); page < pageOf(end); page++) {
+        for (const spte of this.byPage.get(`${mm}:${page}`) ?? []) this.judge(spte.vm, spte, 'spte')
+      }
+    } else {
+      for (const spte of this.sptes.values()) {
+        if (spte.vm.mmId === mm && start <= spte.hva && spte.hva < end) this.judge(spte.vm, spte, 'spte')
+      }
+    }
+    for (const vm of this.world.vms()) {
+      if (vm.mmId !== mm) continue
+      vm.forEachTlbEntry((entry, vcpu) => {
+        if (start <= entry.hva && entry.hva < end) this.judge(vm, entry, `TLB of vcpu ${vcpu}`)
+      })
+    }
+  }
+
+  private checkFreed(pfn: number): void {
+    this.ledger.count('I2')
+    for (const spte of this.byFrame.get(pfn) ?? []) {
+      this.report('I2', `frame ${hex(pfn)} is freed while an spte of vm ${spte.vm.id} maps it`, spte)
+    }
+    for (const vm of this.world.vms()) {
+      vm.forEachTlbEntry((entry, vcpu) => {
+        if (entry.pfn !== pfn) return
+        this.report('I2', `frame ${hex(pfn)} is freed while the TLB of vcpu ${vcpu} of vm ${vm.id} maps it`, entry)
+      })
+    }
+    const thread = this.world.hostTlbNaming(pfn)
+    if (thread !== null) this.report('I2', `frame ${hex(pfn)} is freed while the TLB of ${thread} maps it`, { pfn })
+  }
+
+  private noteStore(mm: number, hva: number): void {
+    for (const spte of this.byPage.get(`${mm}:${pageOf(hva)}`) ?? []) if (spte.writable) spte.stored = true
+  }
+}
+
+function index<K>(rows: Map<K, Set<Mirrored>>, key: K, spte: Mirrored): void {
+  let set = rows.get(key)
+  if (set === undefined) rows.set(key, (set = new Set()))
+  set.add(spte)
+}
+
+function unindex<K>(rows: Map<K, Set<Mirrored>>, key: K, spte: Mirrored): void {
+  const set = rows.get(key)
+  set?.delete(spte)
+  if (set?.size === 0) rows.delete(key)
+}
