@@ -7,6 +7,7 @@ import type { TraceEvent } from '../../src/base/index.ts'
 import { Machine, RAM_BASE, parseProgram } from '../../src/guest/index.ts'
 import type { MachineOptions, MachineResult, MmioDevice } from '../../src/guest/index.ts'
 import { Kernel } from '../../src/host/index.ts'
+import { random } from '../../src/sched/index.ts'
 import type { KernelOptions } from '../../src/host/index.ts'
 
 const prebuilt = (name: string): Uint8Array =>
@@ -258,6 +259,93 @@ test('a guest keeps its memory while the host reclaims it', async (t) => {
     })
     t.true(reclaimed > 150, `${reclaimed} pages were reclaimed, of 90 in use`)
     kernel.assertBalanced()
+  }
+})
+
+test('every load that a hart makes gives what was stored last at that place of the mm', async (t) => {
+  for (const paging of PAGINGS) {
+    for (const guest of ['paging', 'smp'] as const) {
+      const kernel = new Kernel({ frames: 1024, swapPages: 1024 })
+      let [loads, stores] = [0, 0]
+      await kernel.run(async () => {
+        const mm = await kernel.createMm()
+        const ram = await mm.mmap({ length: 8 * MiB })
+        const golden = new Uint8Array(ram.length)
+        kernel.trace.attach(
+          (event) => {
+            if (event.name === 'mem_store') {
+              stores++
+              for (let i = 0; i < event.size; i++) {
+                golden[event.hva - ram.start + i] = Number((event.value >> BigInt(8 * i)) & 0xffn)
+              }
+            } else if (event.name === 'mem_load') {
+              loads++
+              let value = 0n
+              for (let i = event.size - 1; i >= 0; i--)
+                value = (value << 8n) | BigInt(golden[event.hva - ram.start + i]!)
+              if (value !== event.value) t.fail(`${guest}, ${paging}: ${event.value} at ${event.hva}, not ${value}`)
+            }
+          },
+          { accesses: true },
+        )
+        const machine = await Machine.create(kernel, {
+          name: guest,
+          program: prebuilt(guest),
+          process: { mm, ram },
+          vm: { paging },
+          harts: 2,
+          quantum: 500,
+          bootargs: 'rounds=20 remaps=6',
+        })
+        machine.start()
+        kernel.spawn('reclaim', async () => {
+          while (machine.running) {
+            await kernel.reclaimPages(16)
+            await kernel.sched.sleep(20_000)
+          }
+        })
+        t.is((await machine.wait()).cause, 'shutdown')
+        await machine.destroy()
+        await mm.exit()
+      })
+      t.true(loads > 5000 && stores > 1000, `${guest}: ${loads} loads, ${stores} stores`)
+      kernel.assertBalanced()
+    }
+  }
+})
+
+test('harts agree under random schedules, with reclaim going on', async (t) => {
+  for (let seed = 1; seed <= 6; seed++) {
+    for (const paging of PAGINGS) {
+      const kernel = new Kernel({
+        frames: 1024,
+        swapPages: 1024,
+        seed,
+        policy: random(seed),
+        pageTableLock: seed % 2 === 0 ? 'spin' : 'sleep',
+      })
+      await kernel.run(async () => {
+        const machine = await Machine.create(kernel, {
+          name: 'smp',
+          program: prebuilt('smp'),
+          vm: { paging },
+          harts: 3,
+          quantum: 300,
+          bootargs: 'rounds=10 remaps=6',
+        })
+        machine.start()
+        kernel.spawn('reclaim', async () => {
+          while (machine.running) {
+            await kernel.reclaimPages(16)
+            await kernel.sched.sleep(5000)
+          }
+        })
+        const result = await machine.wait()
+        t.is(result.console, 'smp: lock, AMO, LR/SC, IPI, 6 remote fences\nsmp: pass\n', `seed ${seed}, ${paging}`)
+        await machine.destroy()
+      })
+      kernel.assertBalanced()
+    }
   }
 })
 
