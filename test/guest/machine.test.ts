@@ -27,7 +27,9 @@ const EXPECTED: Readonly<Record<string, string>> = {
     'paging: Sv48, 8 tables, 64 demand faults, checksum 8d052bb83a4f3d8c\npaging: pass\n',
   patterns: 'patterns: 512 KiB, 2 rounds, checksum 2c87e6541f580000\npatterns: pass\n',
   sort: 'sort: 6000 elements, 1 rounds, 360 KiB in use, checksum dacf69dce5898e0a\nsort: pass\n',
-  timer: 'timer: 8 ticks, 0 early\ntimer: pass\n',
+  timer:
+    'timer: 8 ticks, 0 early\ntimer: suspended, and resumed in place\n' +
+    'timer: suspended, and resumed elsewhere\ntimer: pass\n',
   smp: 'smp: lock, AMO, LR/SC, IPI, 24 remote fences\nsmp: pass\n',
   selfmod: 'selfmod: 32 rounds, checksum 7929bde52629d510\nselfmod: pass\n',
   'write-text': 'write-text: 1 store refused\nwrite-text: pass\n',
@@ -86,6 +88,18 @@ for (const paging of PAGINGS) {
     shutDown(t, await runGuest('selfmod', { vm: { paging }, harts: 2, quantum: 2000 }), 'selfmod', `selfmod, ${paging}`)
   })
 }
+
+test('paging is right in every way that a VM can be set up', async (t) => {
+  for (const adUpdate of ['svadu', 'svade'] as const) {
+    shutDown(t, await runGuest('paging', { vm: { adUpdate } }), 'paging', adUpdate)
+    for (const guestTables of ['trap', 'unsync'] as const) {
+      const vm = { paging: 'shadow', adUpdate, guestTables } as const
+      shutDown(t, await runGuest('paging', { vm }), 'paging', `${adUpdate}, shadow, ${guestTables}`)
+    }
+  }
+  const vm = { paging: 'shadow', shadowPageLimit: 12 } as const
+  shutDown(t, await runGuest('paging', { vm }), 'paging', 'with few shadow pages')
+})
 
 test('a quantum of any length gives the same output', async (t) => {
   for (const quantum of [1, 7, 100]) {
@@ -176,6 +190,26 @@ test('accesses to nothing are access faults for the guest', async (t) => {
     const result = await runGuest('wild-mmio', { vm: { paging }, bootargs: 'fetch=0' })
     t.is(result.console, 'wild-mmio: 8 load and 8 store access faults\nwild-mmio: pass\n', paging)
     t.is(result.exits.mmio, 16)
+  }
+})
+
+test('a read-only slot can be read; stores to it are access faults', async (t) => {
+  for (const paging of PAGINGS) {
+    const kernel = new Kernel({ frames: 8192 })
+    await kernel.run(async () => {
+      const machine = await Machine.create(kernel, {
+        name: 'rom',
+        program: prebuilt('wild-mmio'),
+        bootargs: 'fetch=0',
+        vm: { paging },
+      })
+      const hva = machine.ram.start + MiB
+      await machine.vm.setMemslot({ id: 1, gpa: 0x1800_0000, length: MiB, hva, readonly: true })
+      const result = await machine.run()
+      t.is(result.console, 'wild-mmio: 0 load and 8 store access faults\nwild-mmio: FAIL, 1 errors\n', paging)
+      await machine.destroy()
+    })
+    kernel.assertBalanced()
   }
 })
 
