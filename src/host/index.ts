@@ -20,7 +20,7 @@ export {
 } from './locks.ts'
 export { Mm } from './mm.ts'
 export type { Mapping, MmapOptions, Prot } from './mmap.ts'
-export { PAGE_KINDS, PG_DIRTY, PageMap } from './page.ts'
+export { PAGE_KINDS, PG_DIRTY, PG_REFERENCED, PageMap } from './page.ts'
 export type { Advice } from './madvise.ts'
 export { migratePage } from './migrate.ts'
 export type { MremapOptions } from './mremap.ts'
