@@ -1,7 +1,7 @@
 /**
  * Boots an unmodified RISC-V Linux kernel while the host takes its pages away.
  *
- *   node build/examples/linux/boot.js /path/to/Image [two-dimensional | shadow]
+ *   node build/examples/linux/boot.js /path/to/Image [two-dimensional | shadow] [harts]
  *
  * Any RV64 `Image` will do, for instance the file vmlinuz of Debian's package linux-binary-*-riscv64. Its only user
  * program is init.c: it forks, checks copy-on-write and powers off. Expect about 360 million instructions.
@@ -36,9 +36,9 @@ function initramfs(init: Uint8Array): Uint8Array {
   return Buffer.concat(parts)
 }
 
-const [, , path, paging = 'two-dimensional'] = process.argv
+const [, , path, paging = 'two-dimensional', harts = '1'] = process.argv
 if (path === undefined || (paging !== 'two-dimensional' && paging !== 'shadow')) {
-  console.error('usage: boot.js Image [two-dimensional | shadow]')
+  console.error('usage: boot.js Image [two-dimensional | shadow] [harts]')
   process.exit(2)
 }
 const file = readFileSync(path)
@@ -52,6 +52,7 @@ const result = await kernel.run(async () => {
     initrd: initramfs(init),
     memory: 128 * MiB,
     vm: { paging },
+    harts: Number(harts),
     budget: 4e9,
     // The self-tests of the kernel's ciphers are half of its boot.
     bootargs:
