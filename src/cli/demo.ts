@@ -36,13 +36,14 @@ interface DemoGuest {
 }
 
 const GUESTS: readonly DemoGuest[] = [
-  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 4 * MiB, bootargs: 'kib=1024 rounds=2' },
-  { name: 'sort', paging: 'shadow', harts: 1, memory: 4 * MiB, bootargs: 'count=6000' },
+  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'sort', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'count=4000' },
   { name: 'paging', paging: 'shadow', harts: 1, memory: 8 * MiB, bootargs: '' },
-  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 4 * MiB, bootargs: 'rounds=200 remaps=12' },
+  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=200 remaps=12' },
 ]
 /** Host memory: less than the guests use together. */
-const FRAMES = 512
+const FRAMES = 384
 const SWAP_PAGES = 4096
 
 /** Runs the demo. @returns the exit code of its verdict */
@@ -75,6 +76,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         srcu: values.srcu as 'tiny' | 'classic' | 'counted',
         pageTableLock: values['page-table-lock'] as 'sleep' | 'spin',
         audit: values.audit as AuditLevel,
+        changePte: 'unbracketed',
         storm: { seed: values.seed, kinds: stormKinds },
         guests,
         inject: injections.find(({ name }) => name === values.inject),
