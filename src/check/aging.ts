@@ -4,7 +4,7 @@
  * R1 Needs the accesses of vCPUs; without them it checks nothing and counts nothing.
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
  *    used through them is not held against the client until the next flush.
- * R3 A young spte that is dropped has told the host about its page: from then on the host knows, not the client.
+ * R3 A young spte that is dropped answers for its page by marking the page itself; after that the client may say old.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -48,7 +48,7 @@ export class AgingAudit {
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
       case 'kvm_mmu_zap_spte':
-        if (event.young) this.handedOver(event.vm, event.gfn)
+        this.handedOver(event)
         return
       case 'clear_pte':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
@@ -61,13 +61,19 @@ export class AgingAudit {
     return this.world.vm(vm)?.mmId ?? -1
   }
 
-  private use(mm: number, page: number): void {
-    if (this.blind.get(mm)?.has(page) !== true) pagesOf(this.used, mm).add(page)
+  private handedOver(event: { vm: number; gfn: number; pfn: number; young: boolean }): void {
+    const vm = this.world.vm(event.vm)
+    if (vm === undefined || !event.young) return
+    const hva = vm.hvaOf(event.gfn)
+    if (!pagesOf(this.used, vm.mmId).delete(pageOf(hva))) return
+    this.ledger.count('I4')
+    if (this.world.isReferenced(event.pfn)) return
+    const { gfn, pfn } = event
+    this.report('I4', `vm ${vm.id}: young spte dropped, but frame ${hex(pfn)} is not marked used`, { hva, gfn, pfn })
   }
 
-  private handedOver(vm: number, gfn: number): void {
-    const hva = this.world.vm(vm)?.hvaOf(gfn) ?? -1
-    if (hva >= 0) pagesOf(this.used, this.mmOf(vm)).delete(pageOf(hva))
+  private use(mm: number, page: number): void {
+    if (this.blind.get(mm)?.has(page) !== true) pagesOf(this.used, mm).add(page)
   }
 
   private cleared(mm: number, start: number, end: number): void {
