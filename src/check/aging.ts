@@ -5,6 +5,7 @@
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
  *    used through them is not held against the client until the next flush.
  * R3 A young spte that is dropped answers for its page by marking the page itself; after that the client may say old.
+ * R4 Use belongs to a page, not to an address: when the host puts another page there, the count starts anew.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -51,6 +52,8 @@ export class AgingAudit {
         this.handedOver(event)
         return
       case 'clear_pte':
+      case 'cow_break':
+      case 'ksm_merge':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
         return
       default:

@@ -61,7 +61,8 @@ class Race {
       for (const thread of this.threads) {
         for (const tlb of [thread.loadTlb, thread.storeTlb]) {
           tlb.forEachValid((index) => {
-            if (tlb.pfnAt(index) === event.pfn) throw new KernelBug(`frame ${event.pfn} freed while a TLB names it`, 'I2')
+            if (tlb.pfnAt(index) === event.pfn)
+              throw new KernelBug(`frame ${event.pfn} freed while a TLB names it`, 'I2')
           })
         }
       }
@@ -134,7 +135,10 @@ class Race {
         const seen = await load(hva)
         const expected = last.get(hva) ?? 0
         if (seen !== expected && (region === this.kept || seen !== 0)) {
-          throw new KernelBug(`${this.kernel.sched.current.name} loaded ${seen} at ${hva.toString(16)}, stored ${expected}`, 'I7')
+          throw new KernelBug(
+            `${this.kernel.sched.current.name} loaded ${seen} at ${hva.toString(16)}, stored ${expected}`,
+            'I7',
+          )
         }
         if (region !== this.kept) last.set(hva, seen)
       })
