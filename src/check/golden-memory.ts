@@ -197,7 +197,8 @@ export class GoldenMemory {
     const space = this.space(mm)
     this.compared++
     const within = hva % PAGE_SIZE
-    if (within + size <= PAGE_SIZE && holds(this.shown(space, hva)?.bytes ?? ZERO_PAGE, within, size, value)) return null
+    if (within + size <= PAGE_SIZE && holds(this.shown(space, hva)?.bytes ?? ZERO_PAGE, within, size, value))
+      return null
     const flux = this.inFlux(space, hva)
     let expected = 0n
     let fits = true

@@ -15,4 +15,15 @@ export { StormCount, StormTarget, stormLoop } from './storm.ts'
 export type { StormKind, StormPace, StormRegion } from './storm.ts'
 
 /** All kinds of storm, in the order in which lists show them. */
-export const stormKinds: readonly StormKind[] = [unmap, dontneed, protect, mremap, fork, reclaim, pageout, migrate, ksm, client]
+export const stormKinds: readonly StormKind[] = [
+  unmap,
+  dontneed,
+  protect,
+  mremap,
+  fork,
+  reclaim,
+  pageout,
+  migrate,
+  ksm,
+  client,
+]

@@ -17,6 +17,8 @@ async function operate(target: StormTarget, random: Random): Promise<void> {
   } finally {
     layout.unlock()
   }
+  // A page is merged only when two scans in a row find it unchanged.
+  await mm.kernel.ksm.scan()
   await mm.kernel.ksm.scan()
 }
 
