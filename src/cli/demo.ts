@@ -29,6 +29,8 @@ export interface DemoValues {
 
 interface DemoGuest {
   readonly name: string
+  /** The example guest, when it is called otherwise. */
+  readonly program?: string
   readonly paging: 'two-dimensional' | 'shadow'
   readonly harts: number
   readonly memory: number
@@ -37,7 +39,7 @@ interface DemoGuest {
 
 const GUESTS: readonly DemoGuest[] = [
   { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
-  { name: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
   { name: 'sort', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'count=4000' },
   { name: 'paging', paging: 'shadow', harts: 1, memory: 8 * MiB, bootargs: '' },
   { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=200 remaps=12' },
@@ -59,7 +61,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
   }
   const guests = GUESTS.map((guest): GuestSpec => ({
     ...guest,
-    program: readGuest(guest.name).bytes,
+    program: readGuest(guest.program ?? guest.name).bytes,
     budget: 1e9,
     onConsole: (text) => {
       if (output.json) output.object({ type: 'console', guest: guest.name, text })
