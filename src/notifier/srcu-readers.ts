@@ -41,7 +41,8 @@ class SrcuSection extends Lock {
   }
 
   released(task: Task): void {
-    if (task.held.at(-1) === this) task.held.length--
+    // Not `length--`, which has the engine shrink the array's store.
+    if (task.held.at(-1) === this) task.held.pop()
     else this.noteReleased(task)
   }
 }
