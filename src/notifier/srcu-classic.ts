@@ -188,7 +188,7 @@ export class SrcuClassic extends SrcuDomain {
   }
 
   protected async tryCheckZero(idx: number, trycount: number): Promise<boolean> {
-    for (let left = trycount; ; ) {
+    for (let left = trycount; ;) {
       if (await this.activeIdxCheck(idx)) return true
       if (--left <= 0) break
       this.sched.advance(RETRY_CHECK_DELAY)

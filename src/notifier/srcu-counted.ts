@@ -179,7 +179,7 @@ export class SrcuCounted extends SrcuDomain {
 
   protected async tryCheckZero(idx: number, trycount: number): Promise<boolean> {
     const isHurried = !seqReached(this.words[GP_SEQ]!, this.words[NEEDED_EXPEDITED]!)
-    for (let left = isHurried ? TRYCOUNT_EXPEDITED : trycount; ; ) {
+    for (let left = isHurried ? TRYCOUNT_EXPEDITED : trycount; ;) {
       if (await this.activeIdxCheck(idx)) return true
       if (--left <= 0) break
       this.sched.advance(RETRY_CHECK_DELAY)
