@@ -7,12 +7,7 @@ import type { Srcu, SrcuKind, SrcuOptions } from './srcu.ts'
 
 /** Makes an SRCU domain (init_srcu_struct). All kinds keep the same promises. */
 export function createSrcu(kind: SrcuKind, sched: Scheduler, options: SrcuOptions): Srcu {
-  switch (kind) {
-    case 'tiny':
-      return new SrcuTiny(sched, options)
-    case 'classic':
-      return new SrcuClassic(sched, options)
-    case 'counted':
-      return new SrcuCounted(sched, options)
-  }
+  if (kind === 'classic') return new SrcuClassic(sched, options)
+  if (kind === 'counted') return new SrcuCounted(sched, options)
+  return new SrcuTiny(sched, options)
 }

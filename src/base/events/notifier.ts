@@ -5,8 +5,8 @@ export type NotifierEvent =
   | CalloutEvent
   | RegistrationEvent
   | {
-      /** The first subscription of an mm made its list, or the client's object went back after its grace period. */
-      readonly name: 'mmu_notifier_subscriptions_create' | 'mmu_notifier_freed'
+      /** After its last put and a grace period. */
+      readonly name: 'mmu_notifier_freed'
       readonly mm: number
       readonly notifier: number
       readonly client: string
