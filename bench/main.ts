@@ -9,10 +9,12 @@ import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
+import { callouts } from './callouts.ts'
+import { interpreter } from './interpreter.ts'
 import { srcu } from './srcu.ts'
 import { taskSwitch } from './task-switch.ts'
 
-const SUBJECTS: readonly Subject[] = [srcu, taskSwitch]
+const SUBJECTS: readonly Subject[] = [srcu, taskSwitch, callouts, interpreter]
 
 function machine(): string {
   const processors = cpus()

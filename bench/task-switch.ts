@@ -75,7 +75,15 @@ function points(sched: Scheduler, name: string): Case {
 function quiet(sched: Scheduler): Case[] {
   const mutex = new Mutex(sched, lockClass({ name: 'bench mutex', type: 'mutex', protects: 'nothing' }))
   const spin = new SpinLock(sched, lockClass({ name: 'bench spin lock', type: 'spinlock', protects: 'nothing' }))
-  const pair = (name: string, lock: Mutex | SpinLock): Case => ({
+  return [
+    points(sched, 'point, guarded, under fifo'),
+    lockAndUnlock('mutex, uncontended', mutex),
+    lockAndUnlock('spin lock, uncontended', spin),
+  ]
+}
+
+function lockAndUnlock(name: string, lock: Mutex | SpinLock): Case {
+  return {
     name,
     operations: SWITCHES,
     run: async () => {
@@ -84,10 +92,5 @@ function quiet(sched: Scheduler): Case[] {
         lock.unlock()
       }
     },
-  })
-  return [
-    points(sched, 'point, guarded, under fifo'),
-    pair('mutex, uncontended', mutex),
-    pair('spin lock, uncontended', spin),
-  ]
+  }
 }
