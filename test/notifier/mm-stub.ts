@@ -1,6 +1,11 @@
 /** An mm without memory: what the notifier room needs of one, and nothing else. */
 import { KernelBug, KernelError } from '../../src/base/index.ts'
-import { MmuNotifierSubscriptions, createSrcu, mmuNotifierRelease, mmuNotifierSubscriptionsDestroy } from '../../src/notifier/index.ts'
+import {
+  MmuNotifierSubscriptions,
+  createSrcu,
+  mmuNotifierRelease,
+  mmuNotifierSubscriptionsDestroy,
+} from '../../src/notifier/index.ts'
 import type { NotifierMm, Srcu, SrcuKind } from '../../src/notifier/index.ts'
 import { mmuNotifierSrcu } from '../../src/notifier/locks.ts'
 import { Mutex, RwSemaphore, lockClass } from '../../src/sched/index.ts'
