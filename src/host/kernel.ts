@@ -95,6 +95,8 @@ export class Kernel {
   readonly files: Set<AddressSpace> = new Set()
   /** For the rooms above: their VMs. */
   readonly vms: Set<object> = new Set()
+  /** Ids given to VMs so far. */
+  lastVmId = 0
   private lastMmId = 0
   private lastFileId = 0
   private lastAnonVmaId = 0

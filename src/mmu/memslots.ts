@@ -19,7 +19,7 @@ export const KVM_MEM_READONLY = 2
 /** Internal: the slot is being deleted or moved; faults on it retry. */
 export const KVM_MEMSLOT_INVALID: number = 1 << 16
 
-/** Leaf sizes: 4 KiB, 2 MiB, 1 GiB. */
+/** Leaf sizes: 4 KiB at level 0, 2 MiB, 1 GiB. */
 export const LEAF_LEVELS = 3
 
 /** What is known about the memory of a slot. Protected by mmuLock unless it says otherwise. */
@@ -35,7 +35,7 @@ export class SlotMemory {
 
   constructor(pool: RmapPool, base: number, pages: number) {
     const rmaps: Rmap[] = []
-    for (let level = 1; level <= LEAF_LEVELS; level++) {
+    for (let level = 0; level < LEAF_LEVELS; level++) {
       rmaps.push(new Rmap(pool, rmapIndex(base, base + pages - 1, level) + 1))
     }
     this.rmaps = rmaps
@@ -52,7 +52,7 @@ export class SlotMemory {
 
 /** Position of a guest frame in the slot's reverse map of a level (Linux: gfn_to_index). */
 export function rmapIndex(base: number, frame: number, level: number): number {
-  const size = 2 ** ((level - 1) * TABLE_SHIFT)
+  const size = 2 ** (level * TABLE_SHIFT)
   return Math.floor(frame / size) - Math.floor(base / size)
 }
 

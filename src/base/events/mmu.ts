@@ -3,7 +3,7 @@
  * steps between them that a checker has to see.
  *
  * Conventions: `vm` and `vcpu` are ids, `gfn` / `pfn` frame numbers, `hva` byte addresses of the VM's mm, `sptep` the
- * host physical byte address of the spte, `level` 1 for a 4 KiB leaf.
+ * host physical byte address of the spte, `level` 0 for a 4 KiB leaf or a table of such.
  */
 export type MmuEvent =
   | { readonly name: 'kvm_create_vm'; readonly vm: number; readonly mm: number; readonly paging: string }
@@ -119,8 +119,9 @@ export type MmuEvent =
   | { readonly name: 'kvm_vcpu_kick'; readonly vm: number; readonly vcpu: number }
   /** A kicked vCPU has left guest mode. */
   | { readonly name: 'kvm_vcpu_ack'; readonly vm: number; readonly vcpu: number }
-  | { readonly name: 'kvm_flush_remote_tlbs_begin'; readonly vm: number; readonly waitFor: number }
-  | { readonly name: 'kvm_flush_remote_tlbs_end'; readonly vm: number }
+  /** `waited` is the mask of vCPUs that had to leave guest mode. */
+  | { readonly name: 'kvm_flush_remote_tlbs_begin'; readonly vm: number; readonly request: number }
+  | { readonly name: 'kvm_flush_remote_tlbs_end'; readonly vm: number; readonly waited: number }
   | { readonly name: 'kvm_tlb_flush'; readonly vm: number; readonly vcpu: number; readonly removed: number }
   | {
       readonly name: 'kvm_tlb_fill'

@@ -1,0 +1,4 @@
+/** Shadow paging. */
+import { TdpMmu } from './tdp-mmu.ts'
+
+export class ShadowMmu extends TdpMmu {}

@@ -1,0 +1,408 @@
+/**
+ * A vCPU as the MMU sees it: its translation context, its TLBs, its root, and the way in and out of guest mode
+ * (struct kvm_vcpu, vcpu_enter_guest, 6.12).
+ *
+ * The run loop, in the guest room:
+ * ```ts
+ * for (;;) {
+ *   await vcpu.enterGuest()                  // serves requests; returns in guest mode
+ *   const exit = engine.run(budget)          // synchronous; translates through this object
+ *   if (exit === MEMORY_FAULT) outcome = await vcpu.handleMiss()
+ *   else if (exit === INTR) await vcpu.quantumEnd()
+ *   else vcpu.exitGuest()                    // before anything that may take long
+ * }
+ * ```
+ *
+ * R1 Translations are used only in guest mode, and never across an await.
+ * R2 Between two quanta the vCPU is still in guest mode: its TLBs count as live, and a kick is acknowledged at the next
+ *    boundary, at the latest in `quantumEnd`.
+ * R3 Requests are served outside guest mode, before every entry.
+ */
+import { KernelBug, KernelError, gfn, hpaOf, hva } from '../base/index.ts'
+import type { Gfn, Gvn, Hpa, Hva, Pfn } from '../base/index.ts'
+import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardware/index.ts'
+import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
+import { MMU_INDEX_BARE, TranslationContext } from './context.ts'
+import { GuestPteSource } from './guest-pte-source.ts'
+import type { PendingStore } from './mmu.ts'
+import type { MmuPage } from './mmu-page.ts'
+import type { FaultOutcome } from './page-fault.ts'
+import { PageTableCache } from './page-table-cache.ts'
+import {
+  IN_GUEST_MODE,
+  KVM_REQ_EVENT,
+  KVM_REQ_FENCE_I,
+  KVM_REQ_FREE_OBSOLETE_ROOTS,
+  KVM_REQ_HFENCE,
+  KVM_REQ_TLB_FLUSH,
+  KVM_REQ_TLB_FLUSH_GFNS,
+  KVM_REQ_VM_DEAD,
+  OUTSIDE_GUEST_MODE,
+} from './requests.ts'
+import type { Vm } from './vm.ts'
+
+/** Why a translation returned -1; the same numbers as `Miss` in the guest room's HartMemory. */
+export const MISS_GUEST_FAULT = 1
+export const MISS_EXIT = 2
+export type MissKind = 1 | 2
+
+/**
+ * What `handleMiss` came to:
+ * - `retry`: run the instruction again
+ * - `mmio`: the access goes to `missFrame`, which no memory backs (or a read-only slot does, for a store)
+ * - `stored`: the store that was handed in has been carried out
+ * - `efault`, `oom`: the host cannot provide the page; the vCPU is unchanged and may be run again after repair
+ */
+export type MissOutcome = 'retry' | 'mmio' | 'stored' | 'efault' | 'oom'
+
+/** Virtual nanoseconds that a fault without progress takes: so that a window held open by a sleeper ends. */
+const RETRY_NANOSECONDS = 1000
+/** A remote fence with more ranges pending flushes everything. */
+const MAX_FENCES = 8
+
+interface Fence {
+  readonly page: number
+  readonly count: number
+  readonly asid: number
+}
+
+export class Vcpu {
+  /** Immutable. */
+  readonly vm: Vm
+  readonly id: number
+  readonly tlb: TlbSet
+  readonly context: TranslationContext
+  /** Frames for tables, owned by the task that runs the vCPU. */
+  readonly cache: PageTableCache
+  readonly walker: PageTableWalker = new PageTableWalker()
+  readonly guestSource: GuestPteSource
+  /** The table that translations start from. Changed under mmuLock, used by this vCPU. */
+  root: MmuPage | null = null
+
+  // About the last translation. Owned by the vCPU's task.
+  /** Guest frame that it arrived at. */
+  frame = 0
+  missKind: MissKind = MISS_EXIT
+  /** With MISS_GUEST_FAULT: the exception to deliver. */
+  missCause = 0
+  /** With MISS_EXIT: the guest virtual page, the guest frame and the access that the host has to act for. */
+  missPage = 0
+  missFrame = 0
+  missAccess: Access = Access.read
+  /** The access that the instruction wanted; differs from `missAccess` when the walk of the guest's tables missed. */
+  wantedAccess: Access = Access.read
+  /** The miss was on the way through the guest's tables, not for the access itself. */
+  missImplicit = false
+  /** Where the host could not resolve an address, after `efault`. */
+  faultHva: Hva = hva(0)
+
+  /** Exception that a walk outside guest mode has found, delivered when the access is tried again. 0 = none. */
+  private pendingCause = 0
+  private pendingPage = 0
+  private pendingAccess: Access = Access.read
+
+  /** Guest frames to flush at the next entry: [first, end). Written by senders. */
+  private flushFirst = Infinity
+  private flushEnd = 0
+  /** Guest-virtual fences to obey at the next entry. Written by senders; null = all pages. */
+  private fences: Fence[] | null = []
+
+  /** Called when translations were dropped: the owner of load reservations ends this hart's. Immutable after setup. */
+  onFlush: (() => void) | null = null
+  /** Called for a remote fence.i. Immutable after setup. */
+  onFenceI: (() => void) | null = null
+
+  constructor(vm: Vm, id: number, tlb: TlbOptions = {}) {
+    this.vm = vm
+    this.id = id
+    this.tlb = new TlbSet(tlb)
+    this.context = new TranslationContext(vm.options.adUpdate === 'svadu')
+    this.cache = new PageTableCache(vm.backing)
+    this.guestSource = new GuestPteSource(this)
+  }
+
+  /** The bytes behind translations. */
+  get bytes(): PhysicalMemory {
+    return this.vm.memory
+  }
+
+  get mode(): number {
+    return this.vm.requests.modes[this.id]!
+  }
+
+  // Guest mode.
+
+  /** Enters guest mode, or stays in it if nobody kicked. @throws KernelError ENOMEM without a table, EIO when the VM is gone */
+  async enterGuest(): Promise<void> {
+    const { requests, sched } = this.vm
+    if (this.mode === IN_GUEST_MODE && requests.kicks[this.id] === 0) return
+    this.exitGuest()
+    for (;;) {
+      await this.serveRequests()
+      requests.tasks[this.id] = sched.current
+      requests.enter(this.id)
+      if (sched.contended) await sched.point(requests, 'r', 'in guest mode, requests not yet read')
+      if (requests.requests[this.id] === 0) break
+      requests.leave(this.id)
+    }
+    if (this.vm.trace.on) this.vm.trace.emit({ name: 'kvm_entry', vm: this.vm.id, vcpu: this.id })
+  }
+
+  /** Leaves guest mode: acknowledges whoever waits for that. */
+  exitGuest(): void {
+    if (this.mode === OUTSIDE_GUEST_MODE) return
+    this.vm.requests.leave(this.id)
+    if (this.vm.trace.on) this.vm.trace.emit({ name: 'kvm_exit', vm: this.vm.id, vcpu: this.id })
+  }
+
+  /** Lets other tasks run, still in guest mode; then leaves and re-enters if it was kicked. */
+  async quantumEnd(): Promise<void> {
+    await this.vm.sched.yieldNow()
+    await this.enterGuest()
+  }
+
+  /**
+   * Does what the last miss asked for. Leaves guest mode; the caller enters again.
+   * @param store the plain store that missed, if it may be carried out here (a guest page table under shadow paging)
+   */
+  async handleMiss(store: PendingStore | null = null): Promise<MissOutcome> {
+    const { vm } = this
+    this.exitGuest()
+    const idx = await vm.srcu.readLock()
+    let outcome: FaultOutcome | 'stored'
+    try {
+      outcome = await vm.mmu.resolveMiss(this, store)
+    } finally {
+      await vm.srcu.readUnlock(idx)
+    }
+    if (outcome === 'retry' || outcome === 'emulate') {
+      vm.sched.advance(RETRY_NANOSECONDS)
+      await vm.sched.yieldNow()
+      return 'retry'
+    }
+    return this.outcomeOf(outcome)
+  }
+
+  // Translation: what a hart calls.
+
+  /** Host physical address of a guest virtual page for instruction fetch, or -1 with the miss fields set. */
+  translateFetch(page: Gvn): number {
+    return this.translate(page, Access.execute, this.context.fetchIndex)
+  }
+  translateRead(page: Gvn): number {
+    return this.translate(page, Access.read, this.context.readIndex)
+  }
+  /** Good for reading as well. */
+  translateWrite(page: Gvn): number {
+    return this.translate(page, Access.write, this.context.writeIndex)
+  }
+
+  /** The privilege, SUM or MXR changed. @param bits CONTEXT_* */
+  setContext(bits: number): void {
+    this.context.set(bits)
+  }
+
+  /** satp was written with a supported mode. No translation is dropped: that is what sfence.vma is for. */
+  setSatp(satp: bigint): void {
+    this.context.setSatp(satp)
+    this.vm.mmu.satpChanged(this)
+  }
+
+  /** @param page the page fenced, or -1 for all; @param asid the address space, or -1 for all */
+  sfenceVma(page: Gvn | -1, asid: number): void {
+    this.pendingCause = 0
+    if (page !== -1) this.tlb.flushPage(page, asid === -1 ? ANY : asid, this.vm.vmid)
+    else if (asid !== -1) this.tlb.flushAsid(asid, this.vm.vmid)
+    else this.tlb.flushVmid(this.vm.vmid)
+    this.vm.mmu.guestFence(this, page, asid)
+    this.onFlush?.()
+  }
+
+  private translate(page: number, access: Access, index: number): number {
+    const tlb = this.tlb.forAccess(access)
+    const hit = tlb.lookup(page, index === MMU_INDEX_BARE ? 0 : this.context.asid, this.vm.vmid, index)
+    if (hit >= 0) {
+      this.frame = tlb.extraAt(hit)
+      return hpaOf(tlb.pfnAt(hit))
+    }
+    if (this.mode === OUTSIDE_GUEST_MODE) throw new KernelBug(`vcpu ${this.id} translates outside guest mode`, 'I2')
+    if (this.pendingCause !== 0) {
+      const cause = this.pendingCause
+      this.pendingCause = 0
+      if (this.pendingPage === page && this.pendingAccess === access) return this.guestFault(cause)
+    }
+    this.wantedAccess = access
+    this.missPage = page
+    return this.vm.mmu.translate(this, page, access)
+  }
+
+  // For the ways of paging.
+
+  /** The guest's own doing: an exception for it. */
+  guestFault(cause: number): -1 {
+    this.missKind = MISS_GUEST_FAULT
+    this.missCause = cause
+    return -1
+  }
+
+  /** The host has to act for a guest frame. */
+  missAt(frame: number, access: Access, implicit: boolean): -1 {
+    this.missKind = MISS_EXIT
+    this.missFrame = frame
+    this.missAccess = access
+    this.missImplicit = implicit
+    return -1
+  }
+
+  /** The access that just missed is the guest's fault after all: it gets this exception when it tries again. */
+  deliverOnRetry(cause: number): void {
+    this.pendingCause = cause
+    this.pendingPage = this.missPage
+    this.pendingAccess = this.wantedAccess
+  }
+
+  /** Remembers a translation of a guest virtual page in the TLB of its access. */
+  fillTlb(
+    page: number,
+    access: Access,
+    global: boolean,
+    pfn: Pfn,
+    frame: number,
+    shift: number,
+    frameShift: number,
+  ): void {
+    const { context, vm } = this
+    const index =
+      access === Access.read ? context.readIndex : access === Access.write ? context.writeIndex : context.fetchIndex
+    this.tlb.forAccess(access).fill(page, context.asid, vm.vmid, index, global, pfn, frame, shift, frameShift)
+    this.noteFill(page, frame, pfn, access)
+  }
+
+  /** Remembers a translation of a guest frame itself. */
+  fillFrame(frame: number, access: Access, pfn: Pfn, shift: number): void {
+    this.tlb.forAccess(access).fill(frame, 0, this.vm.vmid, MMU_INDEX_BARE, false, pfn, frame, shift, shift)
+    this.noteFill(frame, frame, pfn, access)
+  }
+
+  /** Changes the root; the old one loses a user. Under mmuLock. */
+  setRoot(root: MmuPage | null): void {
+    if (root === this.root) return
+    if (root !== null) root.rootCount++
+    if (this.root !== null) this.vm.pages.putRoot(this.root)
+    this.root = root
+  }
+
+  /** The walker stored to guest memory (A or D of a PTE). */
+  noteImplicitStore(address: number, at: number, low: number, high: number): void {
+    const { trace } = this.vm
+    if (!trace.accesses) return
+    const frame = gfn(Math.floor(address / 4096))
+    const value = (BigInt(high) << 32n) | BigInt(low)
+    const place = this.vm.hvaOfFrame(frame)
+    trace.emit({
+      name: 'mem_store',
+      mm: this.vm.backing.mmId,
+      vcpu: this.id,
+      hva: place + (address % 4096),
+      size: 8,
+      value,
+      hpa: at,
+    })
+  }
+
+  // Flushes.
+
+  /** Adds guest frames to what the next entry flushes. */
+  addFlushRange(first: number, count: number): void {
+    this.flushFirst = Math.min(this.flushFirst, first)
+    this.flushEnd = Math.max(this.flushEnd, first + count)
+  }
+
+  /** Adds guest virtual pages to what the next entry flushes. @param page -1 for all; @param asid -1 for all */
+  addFence(page: number, count: number, asid: number): void {
+    if (this.fences === null) return
+    if (page === -1 && asid === -1) this.fences = null
+    else if (this.fences.length === MAX_FENCES) this.fences = null
+    else this.fences.push({ page, count, asid })
+  }
+
+  /** Everything that this vCPU still holds for the next entry to flush. For reports. */
+  get hasPendingFlush(): boolean {
+    const flushes = KVM_REQ_TLB_FLUSH | KVM_REQ_TLB_FLUSH_GFNS | KVM_REQ_HFENCE
+    return (this.vm.requests.requests[this.id]! & flushes) !== 0
+  }
+
+  /** Will the next entry flush this translation (so that nobody can use it any more)? */
+  willFlush(frame: number): boolean {
+    const posted = this.vm.requests.requests[this.id]!
+    if ((posted & KVM_REQ_TLB_FLUSH) !== 0) return true
+    return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && frame >= this.flushFirst && frame < this.flushEnd
+  }
+
+  /** Drops everything. */
+  protected flushTlb(): void {
+    this.noteFlush(this.tlb.flushAll())
+  }
+
+  protected flushGfns(): void {
+    const [first, end] = [this.flushFirst, this.flushEnd]
+    this.flushFirst = Infinity
+    this.flushEnd = 0
+    if (first < end) this.noteFlush(this.tlb.flushExtra(first, end - first))
+  }
+
+  protected flushFences(): void {
+    const { fences } = this
+    this.fences = []
+    let removed = 0
+    if (fences === null) removed = this.tlb.flushAll()
+    for (const { page, count, asid } of fences ?? []) {
+      if (page === -1) removed += this.tlb.flushAsid(asid)
+      else removed += this.tlb.flushPages(page, count, asid === -1 ? ANY : asid)
+    }
+    this.vm.mmu.guestFence(this, -1, -1)
+    this.noteFlush(removed)
+  }
+
+  private async serveRequests(): Promise<void> {
+    const { requests } = this.vm
+    const { id } = this
+    if (requests.take(id, KVM_REQ_VM_DEAD)) {
+      throw new KernelError('EIO', `vcpu ${id} cannot enter: vm ${this.vm.id} is being destroyed`)
+    }
+    if (requests.take(id, KVM_REQ_TLB_FLUSH)) this.flushTlb()
+    if (requests.take(id, KVM_REQ_TLB_FLUSH_GFNS)) this.flushGfns()
+    if (requests.take(id, KVM_REQ_HFENCE)) this.flushFences()
+    if (requests.take(id, KVM_REQ_FENCE_I)) this.onFenceI?.()
+    requests.take(id, KVM_REQ_EVENT)
+    if (requests.take(id, KVM_REQ_FREE_OBSOLETE_ROOTS) || this.root === null) await this.vm.mmu.loadRoot(this)
+  }
+
+  private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {
+    if (outcome === 'mapped' || outcome === 'spurious') return 'retry'
+    if (outcome === 'efault') this.faultHva = hva(this.vm.hvaOfFrame(gfn(this.missFrame)))
+    // No device holds page tables or instructions: that is an access fault, as real hardware raises it.
+    if (outcome !== 'mmio' || (!this.missImplicit && this.missAccess !== Access.execute)) return outcome
+    this.deliverOnRetry(accessFaultCause(this.wantedAccess))
+    return 'retry'
+  }
+
+  private noteFlush(removed: number): void {
+    const { stats, trace } = this.vm
+    stats.tlbEntriesFlushed += removed
+    if (removed > 0) stats.flushesThatRemoved++
+    if (trace.on) trace.emit({ name: 'kvm_tlb_flush', vm: this.vm.id, vcpu: this.id, removed })
+    this.onFlush?.()
+  }
+
+  private noteFill(page: number, frame: number, pfn: Pfn, access: Access): void {
+    const { stats, trace } = this.vm
+    stats.tlbFills++
+    if (!trace.on) return
+    const writable = access === Access.write
+    trace.emit({ name: 'kvm_tlb_fill', vm: this.vm.id, vcpu: this.id, gvn: page, gfn: frame, pfn, writable })
+  }
+}
+
+/** Where a translated byte lies in the mm, for those who follow every access. */
+export const accessHva = (vcpu: Vcpu, address: Hpa): number => vcpu.vm.hvaOfFrame(vcpu.frame as Gfn) + (address % 4096)

@@ -1,0 +1,338 @@
+/**
+ * A virtual machine, as far as memory goes: one mm, memslots over it, sptes that mirror it (struct kvm,
+ * virt/kvm/kvm_main.c kvm_create_vm, kvm_destroy_vm, 6.12).
+ *
+ * The parts are objects of their own, made by the protected factories: a variant of a part (a client's experiment, an
+ * exhibit of a bug) is a subclass of the part, and a subclass of `Vm` that makes it.
+ *
+ * R1 A VM belongs to one mm for life; its notifier is registered before it can be used and unregistered before its
+ *    tables are freed.
+ * R2 Nothing of it outlives `destroy`: every table frame is back with the host, every reference dropped.
+ */
+import { KernelError, PAGE_SIZE, hva } from '../base/index.ts'
+import type { Gfn, Gpa, Trace, ZapCause } from '../base/index.ts'
+import { SV39X4 } from '../hardware/index.ts'
+import type { PagingMode, PhysicalMemory, TlbOptions } from '../hardware/index.ts'
+import type { Srcu } from '../notifier/index.ts'
+import { Mutex, SpinLock } from '../sched/index.ts'
+import type { ExclusiveLock, Scheduler } from '../sched/index.ts'
+import type { Backing } from './backing.ts'
+import { DirtyLog } from './dirty-log.ts'
+import { readGuest, writeGuest } from './guest-memory.ts'
+import { Invalidation } from './invalidation.ts'
+import { mmuLockClass } from './locks.ts'
+import type { Mmu } from './mmu.ts'
+import type { MmuPage } from './mmu-page.ts'
+import { MmuPages } from './mmu-pages.ts'
+import { KvmMmuNotifier } from './notifier-hooks.ts'
+import { PageFaults } from './page-fault.ts'
+import { KVM_REQ_FREE_OBSOLETE_ROOTS, KVM_REQ_HFENCE, KVM_REQ_VM_DEAD, MAX_VCPUS, VcpuRequests } from './requests.ts'
+import { ShadowMmu } from './shadow-mmu.ts'
+import { Sptes } from './sptes.ts'
+import { MmuStats } from './stats.ts'
+import { TdpMmu } from './tdp-mmu.ts'
+import { TlbFlush } from './tlb-flush.ts'
+import { Vcpu } from './vcpu.ts'
+import { VmMemslots } from './vm-memslots.ts'
+import type { MemoryRegion } from './vm-memslots.ts'
+
+export type Paging = 'two-dimensional' | 'shadow'
+
+export interface VmOptions {
+  /** Default two-dimensional. */
+  readonly paging?: Paging
+  /** Format of the table of guest frames, and the largest gpa: SV39X4 (default) or SV48X4. */
+  readonly gpaMode?: PagingMode
+  /** Who sets A and D of guest PTEs: the walker (Svadu, default), or a page fault's handler (Svade). */
+  readonly adUpdate?: 'svadu' | 'svade'
+  /** Table pages at most; beyond it those not used for longest go. Default: no limit. */
+  readonly shadowPageLimit?: number
+  /** Guest stores to shadowed leaf tables: `trap` each, or let the table go out of `sync` until the next fence. */
+  readonly guestTables?: 'trap' | 'unsync'
+  /**
+   * - `automatic` (default): getting the dirty log clears it and write-protects again
+   * - `manual`: only clearing does (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+   * - `initially-set`: the same, and all bits are set at first
+   */
+  readonly dirtyLog?: 'automatic' | 'manual' | 'initially-set'
+}
+
+export interface ResolvedVmOptions {
+  readonly paging: Paging
+  readonly gpaMode: PagingMode
+  readonly adUpdate: 'svadu' | 'svade'
+  readonly limit: number
+  readonly guestTables: 'trap' | 'unsync'
+  readonly dirtyLog: 'automatic' | 'manual' | 'initially-set'
+}
+
+/** What a VM takes up now. */
+export interface VmFigures {
+  readonly vm: number
+  /** Leaf sptes. */
+  readonly sptes: number
+  readonly tablePages: number
+  /** Frames taken from the host: tables, and those that vCPUs hold ready. */
+  readonly tableFrames: number
+  /** Bytes of reverse maps, bitmaps and write tracking. */
+  readonly slotBytes: number
+  readonly rmapPoolBytes: number
+  /** Bytes of the vCPUs' TLBs. */
+  readonly tlbBytes: number
+}
+
+export class Vm {
+  /** Immutable. */
+  readonly id: number
+  readonly backing: Backing
+  readonly options: ResolvedVmOptions
+  readonly sched: Scheduler
+  readonly memory: PhysicalMemory
+  readonly trace: Trace
+  /** Tag of its TLB entries. */
+  readonly vmid: number
+  /** Protects readers of the memslot table. */
+  readonly srcu: Srcu
+  /** See locks.ts. Spins if the mm's page-table lock does. */
+  readonly mmuLock: ExclusiveLock
+  readonly stats: MmuStats = new MmuStats()
+  readonly invalidation: Invalidation
+  readonly requests: VcpuRequests
+  readonly sptes: Sptes
+  readonly pages: MmuPages
+  readonly flush: TlbFlush
+  readonly memslots: VmMemslots
+  readonly dirtyLog: DirtyLog
+  readonly mmu: Mmu
+  readonly faults: PageFaults
+  readonly notifier: KvmMmuNotifier
+  /** Grows only before the VM runs. */
+  readonly vcpus: Vcpu[] = []
+  private registered = false
+  private destroyed = false
+
+  constructor(backing: Backing, options: VmOptions = {}) {
+    this.backing = backing
+    this.id = backing.nextVmId()
+    this.vmid = this.id & 0xffff
+    this.options = {
+      paging: options.paging ?? 'two-dimensional',
+      gpaMode: options.gpaMode ?? SV39X4,
+      adUpdate: options.adUpdate ?? 'svadu',
+      limit: options.shadowPageLimit ?? Infinity,
+      guestTables: options.guestTables ?? 'unsync',
+      dirtyLog: options.dirtyLog ?? 'automatic',
+    }
+    if (!this.options.gpaMode.guestPhysical) {
+      throw new KernelError('EINVAL', `gpaMode ${this.options.gpaMode.name}: expected sv39x4, sv48x4 or sv57x4`)
+    }
+    this.sched = backing.sched
+    this.memory = backing.memory
+    this.trace = backing.sched.trace
+    this.srcu = backing.createSrcu(`kvm-${this.id} srcu`)
+    const lockName = `mmu_lock vm ${this.id}`
+    this.mmuLock =
+      backing.pageTableLock === 'spin'
+        ? new SpinLock(this.sched, mmuLockClass, lockName)
+        : new Mutex(this.sched, mmuLockClass, lockName)
+    this.invalidation = this.createInvalidation()
+    this.requests = new VcpuRequests(this.sched, this.id)
+    this.sptes = this.createSptes()
+    this.pages = this.createPages()
+    this.flush = this.createFlush()
+    this.memslots = this.createMemslots()
+    this.dirtyLog = this.createDirtyLog()
+    this.mmu = this.createMmu()
+    this.faults = this.createFaults()
+    this.notifier = this.createNotifier()
+  }
+
+  // Parts.
+
+  protected createInvalidation(): Invalidation {
+    return new Invalidation()
+  }
+  protected createSptes(): Sptes {
+    return new Sptes(this)
+  }
+  protected createPages(): MmuPages {
+    return new MmuPages(this)
+  }
+  protected createFlush(): TlbFlush {
+    return new TlbFlush(this)
+  }
+  protected createMemslots(): VmMemslots {
+    return new VmMemslots(this)
+  }
+  protected createDirtyLog(): DirtyLog {
+    return new DirtyLog(this)
+  }
+  protected createMmu(): Mmu {
+    return this.options.paging === 'shadow' ? new ShadowMmu(this) : new TdpMmu(this)
+  }
+  protected createFaults(): PageFaults {
+    return new PageFaults(this)
+  }
+  protected createNotifier(): KvmMmuNotifier {
+    return new KvmMmuNotifier(this)
+  }
+  protected createVcpuObject(id: number, tlb: TlbOptions): Vcpu {
+    return new Vcpu(this, id, tlb)
+  }
+
+  // Life.
+
+  /** Binds the VM to its mm. Called once, by whoever made it; sleeps. */
+  async register(): Promise<void> {
+    await this.backing.register(this.notifier)
+    this.registered = true
+    const { trace } = this
+    if (trace.on) trace.emit({ name: 'kvm_create_vm', vm: this.id, mm: this.backing.mmId, paging: this.options.paging })
+  }
+
+  /** Adds a vCPU. @throws KernelError EINVAL beyond MAX_VCPUS */
+  createVcpu(options: { readonly tlb?: TlbOptions } = {}): Vcpu {
+    const id = this.vcpus.length
+    if (id >= MAX_VCPUS) throw new KernelError('EINVAL', `vm ${this.id} has ${id} vCPUs: there can be no more`)
+    const vcpu = this.createVcpuObject(id, options.tlb ?? {})
+    this.vcpus.push(vcpu)
+    return vcpu
+  }
+
+  /**
+   * Ends the VM: no hook runs any more, every spte is dropped, every frame is back with the host. Idempotent; sleeps.
+   * vCPUs must be outside guest mode, or leave it when kicked.
+   */
+  async destroy(): Promise<void> {
+    if (this.destroyed) return
+    this.destroyed = true
+    await this.requests.makeRequestAndWait(this.allVcpus(), KVM_REQ_VM_DEAD)
+    if (this.registered) await this.backing.unregister(this.notifier)
+    await this.mmuLock.lock()
+    for (const vcpu of this.vcpus) {
+      vcpu.setRoot(null)
+      vcpu.tlb.flushAll()
+    }
+    const doomed: MmuPage[] = []
+    for (const page of this.pages.all()) this.pages.prepareZap(page, doomed, 'destroy')
+    await this.pages.commitZap(doomed)
+    this.mmuLock.unlock()
+    for (const vcpu of this.vcpus) vcpu.cache.drain()
+    await this.srcu.cleanup()
+    this.backing.released(this)
+    if (this.trace.on) this.trace.emit({ name: 'kvm_destroy_vm', vm: this.id, mm: this.backing.mmId })
+  }
+
+  // Memory.
+
+  /** KVM_SET_USER_MEMORY_REGION. @throws KernelError EINVAL, EEXIST, ENOMEM */
+  setMemslot(region: MemoryRegion): Promise<void> {
+    return this.memslots.set(region)
+  }
+
+  /** KVM_GET_DIRTY_LOG. @throws KernelError ENOENT */
+  getDirtyLog(slot: number): Promise<Uint32Array> {
+    return this.dirtyLog.get(slot)
+  }
+
+  /** KVM_CLEAR_DIRTY_LOG. @throws KernelError ENOENT, EINVAL */
+  clearDirtyLog(slot: number, firstPage: number, pages: number, bits: Uint32Array): Promise<void> {
+    return this.dirtyLog.clear(slot, firstPage, pages, bits)
+  }
+
+  /** Reads guest physical memory. @throws KernelError EFAULT */
+  readGuest(address: Gpa, length: number): Promise<Uint8Array> {
+    return readGuest(this, address, length)
+  }
+
+  /** Writes guest physical memory; logged as dirty. @throws KernelError EFAULT */
+  writeGuest(address: Gpa, bytes: Uint8Array): Promise<void> {
+    return writeGuest(this, address, bytes)
+  }
+
+  /** Where a guest frame lies in the mm, or 0 for a hole. Looks at the published table without SRCU: for reports. */
+  hvaOfFrame(frame: Gfn): number {
+    for (const slot of this.memslots.active.byGfn) {
+      if (slot.contains(frame)) return hva(slot.userspaceAddr + (frame - slot.baseGfn) * PAGE_SIZE)
+    }
+    return 0
+  }
+
+  /** Drops every spte and flushes. */
+  async zapAll(cause: ZapCause): Promise<void> {
+    const { active } = this.memslots
+    await this.mmuLock.lock()
+    let zapped = 0
+    for (const slot of active.byGfn) zapped += this.sptes.zapGfns(slot, slot.baseGfn, slot.endGfn, cause)
+    if (zapped > 0) await this.flush.remoteAll()
+    this.mmuLock.unlock()
+  }
+
+  /**
+   * Invalidates every table, roots included, and frees them (kvm_mmu_zap_all_fast). vCPUs load new roots at their next
+   * entry; a fault that holds an old root starts over.
+   */
+  async zapAllTables(cause: ZapCause): Promise<void> {
+    await this.mmuLock.lock()
+    const doomed: MmuPage[] = []
+    for (const page of this.pages.all()) this.pages.prepareZap(page, doomed, cause)
+    for (const vcpu of this.vcpus) this.requests.post(vcpu.id, KVM_REQ_FREE_OBSOLETE_ROOTS)
+    await this.flush.remoteAll()
+    await this.pages.commitZap(doomed)
+    this.mmuLock.unlock()
+  }
+
+  // vCPUs.
+
+  /** Bit per vCPU. */
+  allVcpus(): number {
+    let mask = 0
+    for (const vcpu of this.vcpus) mask |= 1 << vcpu.id
+    return mask
+  }
+
+  /** Posts a request (KVM_REQ_*) to the vCPUs of a mask and kicks them, without waiting. */
+  makeRequest(mask: number, request: number): void {
+    for (const vcpu of this.vcpus) {
+      if ((mask & (1 << vcpu.id)) === 0) continue
+      this.requests.post(vcpu.id, request)
+      this.requests.kick(vcpu.id)
+    }
+  }
+
+  /** The same, and waits until none of them is in guest mode with the request unserved. */
+  async makeRequestAndWait(mask: number, request: number): Promise<void> {
+    await this.requests.makeRequestAndWait(mask, request)
+  }
+
+  /**
+   * A remote sfence.vma (SBI RFENCE): when it returns, none of the vCPUs of the mask uses an older translation.
+   * @param page first guest virtual page, -1 for all
+   * @param asid -1 for all
+   */
+  async remoteSfenceVma(mask: number, page: number, count: number, asid: number): Promise<void> {
+    for (const vcpu of this.vcpus) if ((mask & (1 << vcpu.id)) !== 0) vcpu.addFence(page, count, asid)
+    await this.requests.makeRequestAndWait(mask, KVM_REQ_HFENCE)
+  }
+
+  /** What the VM takes up. */
+  figures(): VmFigures {
+    let slotBytes = 0
+    for (const slot of this.memslots.active.byGfn) slotBytes += slot.memory.bytes
+    let cached = 0
+    let tlbBytes = 0
+    for (const vcpu of this.vcpus) {
+      cached += vcpu.cache.length
+      tlbBytes += vcpu.tlb.read.words.byteLength * 3
+    }
+    return {
+      vm: this.id,
+      sptes: this.sptes.count,
+      tablePages: this.pages.pages,
+      tableFrames: this.pages.frames + cached,
+      slotBytes,
+      rmapPoolBytes: this.sptes.pool.bytes,
+      tlbBytes,
+    }
+  }
+}
