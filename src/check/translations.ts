@@ -34,7 +34,9 @@ export class TranslationAudit {
   private readonly sptes = new Map<number, Mirrored>()
   /** The same by frame. */
   private readonly byFrame = new Map<number, Set<Mirrored>>()
-  /** The same by page of the address space: key is `mm:page`. */
+  /** Invalidations that a VM has counted in and not yet out. */
+  private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
+  /** Leaf sptes by page of the address space: key is `mm:page`. */
   private readonly byPage = new Map<string, Set<Mirrored>>()
 
   constructor(world: AuditedWorld, protocol: ProtocolAudit, ledger: Ledger, report: Report) {
@@ -59,6 +61,12 @@ export class TranslationAudit {
         return
       case 'kvm_tlb_fill':
         this.fill(event)
+        return
+      case 'kvm_mmu_invalidate_begin':
+        this.announced.push({ vm: event.vm, start: event.start, end: event.end })
+        return
+      case 'kvm_mmu_invalidate_end':
+        this.concluded(event)
         return
       case 'kvm_flush_remote_tlbs_end':
         this.checkTlbs(event.vm)
@@ -141,10 +149,22 @@ export class TranslationAudit {
         spte,
       )
     }
-    if (this.protocol.isOpen(vm.mmId, hva)) {
+    if (this.announced.some((range) => range.vm === vm.id && range.start <= hva && hva < range.end)) {
       this.report('I10', `vm ${vm.id}: spte installed while an invalidation of its address is under way`, spte)
     }
     this.judge(vm, spte, 'spte')
+  }
+
+  private concluded(event: { vm: number; start: number; end: number }): void {
+    this.ledger.count('I6')
+    const at = this.announced.findIndex(
+      (range) => range.vm === event.vm && range.start === event.start && range.end === event.end,
+    )
+    if (at >= 0) this.announced.splice(at, 1)
+    else
+      this.report('I6', `vm ${event.vm}: an invalidation was counted out that was never counted in`, {
+        hva: event.start,
+      })
   }
 
   private zap(event: TraceEvent & { name: 'kvm_mmu_zap_spte' }): void {

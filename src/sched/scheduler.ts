@@ -325,7 +325,9 @@ export class Scheduler {
       next.cpu = (next.cpu + this.decide('cpu', this.cpus)) % this.cpus
     }
     if (this.trace.on) {
-      this.trace.emit({ name: 'sched_switch', prev: this.running?.name ?? 'swapper', next: next.name })
+      const prev = this.running
+      const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
+      this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
     }
     this.contended = this.policy.preemptive && this.ready.length > 0
     this.running = next

@@ -1,0 +1,244 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import type { ExecutionContext } from 'ava'
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+const prebuilt = fileURLToPath(new URL('../../../examples/guests/prebuilt/', import.meta.url))
+
+interface Result {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs the built command without blocking the other tests of this file. */
+function umbra(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Result> {
+  const { NO_COLOR: _no, FORCE_COLOR: _force, ...rest } = process.env
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [main, ...args], { env: { ...rest, ...env } })
+    let [out, err] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
+    child.on('close', (code) => resolve({ code, out, err }))
+  })
+}
+
+const objects = (text: string): Record<string, unknown>[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+/** The command fails with exit code 2 and exactly these lines on stderr; nothing goes to stdout. */
+async function refuses(t: ExecutionContext, args: readonly string[], ...lines: (string | RegExp)[]): Promise<void> {
+  const { code, out, err } = await umbra(args)
+  t.is(code, 2, args.join(' '))
+  t.is(out, '')
+  const got = err.trimEnd().split('\n')
+  t.is(got.length, lines.length, err)
+  for (const [i, line] of lines.entries()) {
+    if (typeof line === 'string') t.is(got[i], `umbra: ${line}`)
+    else t.regex(got[i]!, line)
+  }
+}
+
+test('help names every command and every exit code', async (t) => {
+  const { code, out, err } = await umbra(['help'])
+  t.is(code, 0)
+  t.is(err, '')
+  for (const word of ['demo', 'run', 'list', 'disasm', 'help', 'completion'])
+    t.regex(out, new RegExp(`^  ${word} +\\w`, 'm'))
+  for (const exit of ['0', '1', '2', '3', '4']) t.regex(out, new RegExp(`^  ${exit}  `, 'm'))
+  t.is((await umbra(['--help'])).out, out)
+  t.false(out.includes('\x1b'))
+})
+
+test('help on a command shows its options with choices and defaults, and every line fits', async (t) => {
+  const { code, out } = await umbra(['help', 'run'])
+  t.is(code, 0)
+  for (const option of [
+    '--memory',
+    '--frames',
+    '--harts',
+    '--paging',
+    '--swap',
+    '--storm',
+    '--srcu',
+    '--audit',
+    '--budget',
+  ]) {
+    t.true(out.includes(option), option)
+  }
+  t.regex(out, /--srcu tiny\|classic\|counted\n? +SRCU implementation \(default tiny\)/)
+  t.true(out.split('\n').every((line) => line.length <= 100))
+  t.is((await umbra(['run', '--help'])).out, out)
+})
+
+test('list shows the guests and the storms', async (t) => {
+  const { code, out } = await umbra(['list'])
+  t.is(code, 0)
+  for (const name of ['hello', 'patterns', 'smp', 'sort', 'jump-nowhere', 'unmap', 'fork', 'ksm']) {
+    t.regex(out, new RegExp(`^  ${name} `, 'm'), name)
+  }
+})
+
+test('--version prints the version of package.json', async (t) => {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  t.is((await umbra(['--version'])).out, `umbra ${version}\n`)
+  t.deepEqual(objects((await umbra(['--version', '--json'])).out), [{ type: 'version', version }])
+})
+
+test('wrong usage is one clear line, a hint where there is one, and exit code 2', async (t) => {
+  await refuses(t, ['rum', 'hello'], "unknown command 'rum'", "did you mean 'run'?")
+  await refuses(t, ['patterns'], "unknown command 'patterns'", "did you mean 'umbra run patterns'?")
+  await refuses(t, ['run', 'hello', '--memry', '4M'], "unknown option '--memry'", "did you mean '--memory'?")
+  await refuses(t, ['run', 'hello', '--xyzzy'], "unknown option '--xyzzy'")
+  await refuses(t, ['run', 'helo'], "unknown guest 'helo', and no file of that name", "did you mean 'hello'?")
+  await refuses(t, ['run'], /ELF\|NAME is missing/, 'umbra help run')
+  await refuses(t, ['run', 'hello', 'twice'], "unexpected argument 'twice'", 'umbra help run shows what it takes')
+  await refuses(t, ['run', 'hello', '--memory', 'lots'], "--memory is 'lots'; expected a size such as 4096, 64K or 2M")
+  await refuses(t, ['run', 'hello', '--memory'], /^umbra: --memory needs a value: guest memory/)
+  await refuses(t, ['run', 'hello', '--memory', '--json'], /^umbra: --memory needs a value: guest memory/)
+  await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 or more")
+  await refuses(t, ['run', 'hello', '--json=yes'], "--json takes no value; it was given 'yes'")
+  await refuses(
+    t,
+    ['run', 'hello', '--srcu', 'tinny'],
+    "--srcu is 'tinny'; expected one of tiny, classic, counted",
+    "did you mean 'tiny'?",
+  )
+  await refuses(
+    t,
+    ['run', 'hello', '--storm-kinds', 'unmap,frok'],
+    /^umbra: --storm-kinds: unknown 'frok'; expected some of/,
+    "did you mean 'fork'?",
+  )
+  await refuses(t, ['completion', 'tcsh'], "unknown shell 'tcsh'; expected one of bash, zsh, fish", /did you mean/)
+  await refuses(t, ['list', '--trace'], "unknown option '--trace'")
+})
+
+test('a file that is no guest is one line that says why, and exit code 2', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'umbra-cli-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const hello = readFileSync(join(prebuilt, 'hello.elf'))
+  const file = (name: string, bytes: Uint8Array): string => {
+    writeFileSync(join(folder, name), bytes)
+    return join(folder, name)
+  }
+  const foreign = Buffer.from(hello)
+  foreign.writeUInt16LE(62, 18)
+  const far = Buffer.from(hello)
+  far.writeBigUInt64LE(0x1_0000_0000n, 64 + 24)
+  await refuses(t, ['run', file('cut.elf', hello.subarray(0, 100))], /^umbra: .*(truncated|ends|beyond|outside)/)
+  await refuses(t, ['run', file('header.elf', hello.subarray(0, 20))], /^umbra: .*ELF header/)
+  await refuses(t, ['run', file('amd64.elf', foreign)], 'ELF machine is 62; expected 243 (RISC-V)')
+  await refuses(t, ['run', file('far.elf', far)], /^umbra: .*0x100000000/)
+  await refuses(t, ['run', file('text.txt', Buffer.from('just text'))], /^umbra: /)
+  await refuses(t, ['run', file('empty', Buffer.alloc(0))], /^umbra: /)
+  await refuses(t, ['run', join(folder, 'absent.elf')], /^umbra: cannot read guest '.*absent.elf': no such file$/)
+  await refuses(t, ['run', folder], /^umbra: cannot read guest '.*': it is a directory$/)
+  await refuses(
+    t,
+    ['run', 'hello', '--trace', join(folder, 'no', 'file')],
+    /^umbra: --trace: cannot write '.*': ENOENT$/,
+  )
+  await refuses(t, ['run', 'hello', '--replay', 'u1:!!'], "not a schedule: letter '!'; expected u1:...")
+})
+
+test('disasm prints the instructions at the entry, and a JSON object for each with --json', async (t) => {
+  const text = await umbra(['disasm', 'hello', '--count', '5'])
+  t.is(text.code, 0)
+  const lines = text.out.trimEnd().split('\n')
+  t.is(lines.length, 5)
+  for (const line of lines) t.regex(line, /^80[0-9a-f]{6}: {2}([0-9a-f]{4} {4}|[0-9a-f]{8}) {2}[a-z.]+/)
+  const json = objects((await umbra(['disasm', 'hello', '--count', '5', '--json'])).out)
+  t.deepEqual(
+    json.map(({ address, text: instruction }) => `${Number(address).toString(16)} ${String(instruction)}`),
+    lines.map((line) => `${line.slice(0, 8)} ${line.slice(21)}`),
+  )
+  await refuses(
+    t,
+    ['disasm', 'hello', '--from', '0x90000000'],
+    /^umbra: nothing is loaded at 0x90000000; the file has 0x80000000/,
+  )
+  await refuses(
+    t,
+    ['disasm', 'hello', '--from', '0x80000001'],
+    /^umbra: --from is 0x80000001; instructions are at even/,
+  )
+})
+
+test('colour only where it is asked for: NO_COLOR and --no-color win over FORCE_COLOR, a pipe has none', async (t) => {
+  const coloured = async (args: readonly string[], env: Record<string, string>): Promise<boolean> =>
+    (await umbra(args, env)).out.includes('\x1b[')
+  t.false(await coloured(['list'], {}))
+  t.true(await coloured(['list'], { FORCE_COLOR: '1' }))
+  t.false(await coloured(['list'], { FORCE_COLOR: '0' }))
+  t.false(await coloured(['list'], { FORCE_COLOR: '1', NO_COLOR: '1' }))
+  t.true(await coloured(['list'], { FORCE_COLOR: '1', NO_COLOR: '' }))
+  t.false(await coloured(['list', '--no-color'], { FORCE_COLOR: '1' }))
+  t.false(await coloured(['list', '--json'], { FORCE_COLOR: '1' }))
+})
+
+test('--json prints one object a line for every command', async (t) => {
+  for (const args of [['help'], ['help', 'run'], ['list'], ['completion', 'fish']]) {
+    const { code, out } = await umbra([...args, '--json'])
+    t.is(code, 0)
+    for (const object of objects(out)) t.is(typeof object['type'], 'string')
+  }
+  const { code, out, err } = await umbra(['run', 'nobody', '--json'])
+  t.is(code, 2)
+  t.is(objects(out)[0]!['type'], 'error')
+  t.regex(err, /^umbra: unknown guest/)
+})
+
+test('the completion scripts are accepted by their shells, and bash completes from the table', (t) => {
+  const script = (shell: string): string => spawnSync(process.execPath, [main, 'completion', shell]).stdout.toString()
+  const folder = mkdtempSync(join(tmpdir(), 'umbra-completion-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'umbra.bash')
+  writeFileSync(path, script('bash'))
+  const complete = (...words: string[]): string[] =>
+    spawnSync('bash', [
+      '-c',
+      `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _umbra; printf '%s\\n' "\${COMPREPLY[@]}"`,
+      'bash',
+      path,
+      ...words,
+    ])
+      .stdout.toString()
+      .trim()
+      .split('\n')
+  t.deepEqual(complete('umbra', 'ru'), ['run'])
+  t.deepEqual(
+    complete('umbra', 'run', '--pag'),
+    ['--paging', '--page-table-lock'].filter((name) => name.startsWith('--pag')),
+  )
+  t.deepEqual(complete('umbra', 'run', 'hello', '--srcu', 'c'), ['classic', 'counted'])
+  t.deepEqual(complete('umbra', 'run', 'patt'), ['patterns'])
+  t.deepEqual(complete('umbra', 'help', 'dis'), ['disasm'])
+  for (const shell of ['zsh', 'fish']) {
+    const other = join(folder, `umbra.${shell}`)
+    writeFileSync(other, script(shell))
+    const check = spawnSync(shell, ['-n', other])
+    if (check.error === undefined) t.is(check.status, 0, check.stderr.toString())
+    else t.log(`skipped: ${shell} is not installed`)
+  }
+})
+
+test('a reader that goes away ends the command quietly', (t) => {
+  const { status, stderr } = spawnSync('bash', [
+    '-c',
+    `set -o pipefail; "$0" "$1" disasm sort --count 5000 | head -1`,
+    process.execPath,
+    main,
+  ])
+  t.is(stderr.toString(), '')
+  t.is(status, 0)
+})
