@@ -47,14 +47,7 @@ test('a lock is drawn under each lock it nests directly in, and in full only onc
   const inner = lockClass({ name: 'inner', type: 'rwsem', protects: 'd', inside: [left, right, outer] })
   const leaf = lockClass({ name: 'leaf', type: 'spinlock', protects: 'e' })
   const classes = [outer, left, right, lockClass({ ...inner, outside: [leaf] }), leaf]
-  t.deepEqual(lockTree(classes), [
-    'outer',
-    '  left',
-    '    inner',
-    '      leaf',
-    '  right',
-    '    inner (see above)',
-  ])
+  t.deepEqual(lockTree(classes), ['outer', '  left', '    inner', '      leaf', '  right', '    inner (see above)'])
   const card = lockCard(classes[3]!, classes)
   t.regex(card, /\| inside \| `left`, `right` \|/)
   t.regex(card, /\| outside \| `leaf` \|/)

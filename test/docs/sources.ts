@@ -56,7 +56,10 @@ export function codeBlocks(markdown: string, language: string): string[] {
 export function declares(path: string, name: string): boolean {
   const text = readText(path)
   const [owner, member] = name.split('.') as [string, string | undefined]
-  const declaration = new RegExp(`^export (?:abstract |async )*(?:function|class|const|interface|type) ${owner}\\b`, 'm')
+  const declaration = new RegExp(
+    `^export (?:abstract |async )*(?:function|class|const|interface|type) ${owner}\\b`,
+    'm',
+  )
   const found = declaration.exec(text)
   if (found === null) return false
   if (member === undefined) return true
@@ -73,11 +76,16 @@ export function roomExports(room: string): Set<string> {
     const text = readText(path)
     for (const [, list] of text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)) {
       for (const item of list!.split(',')) {
-        const name = item.trim().replace(/^type /, '').replace(/^.* as /, '')
+        const name = item
+          .trim()
+          .replace(/^type /, '')
+          .replace(/^.* as /, '')
         if (name !== '') names.add(name)
       }
     }
-    for (const [, name] of text.matchAll(/^export (?:abstract |async )*(?:function|class|const|interface|type) (\w+)/gm)) {
+    for (const [, name] of text.matchAll(
+      /^export (?:abstract |async )*(?:function|class|const|interface|type) (\w+)/gm,
+    )) {
       names.add(name!)
     }
     for (const [, from] of text.matchAll(/^export \* from '(.+)'/gm)) collect(join(dirname(path), from!))
