@@ -3,7 +3,8 @@
 import type { Gfn } from '../base/index.ts'
 import { PG_DIRTY, ptePfn, ptePresent, pteValid, pteWrite } from '../host/index.ts'
 import type { Kernel } from '../host/index.ts'
-import { OUTSIDE_GUEST_MODE, Vm, isLeafSpte, isWritableSpte, ptePpn } from '../mmu/index.ts'
+import { ptePpn } from '../hardware/index.ts'
+import { OUTSIDE_GUEST_MODE, Vm, isLeafSpte, isWritableSpte } from '../mmu/index.ts'
 import type { AuditedTranslation, AuditedVm, AuditedWorld, HostPte } from './audited-world.ts'
 
 const ABSENT: HostPte = { present: false, pfn: -1, writable: false }
@@ -110,7 +111,7 @@ export class KernelWorld implements AuditedWorld {
   hostTlbNaming(pfn: number): string | null {
     for (const mm of this.kernel.mms) {
       for (const thread of mm.threads) {
-        for (const tlb of [thread.tlb.read, thread.tlb.write, thread.tlb.execute]) {
+        for (const tlb of [thread.loadTlb, thread.storeTlb]) {
           let names = false
           tlb.forEachValid((index) => {
             if (tlb.pfnAt(index) === pfn) names = true

@@ -14,6 +14,7 @@ import type { Scheduler } from '../sched/index.ts'
 import { pageLock } from './locks.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
+import type { StableNode } from './ksm.ts'
 
 /** The page was used since reclaim last looked. */
 export const PG_REFERENCED: number = 1 << 0
@@ -43,7 +44,7 @@ export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as c
 export type PageKind = (typeof PAGE_KINDS)[number]
 
 /** What an rmap walk starts from. */
-export type PageMapping = AnonVma | AddressSpace
+export type PageMapping = AnonVma | AddressSpace | StableNode
 
 export class PageMap {
   /** Frames in all. Immutable. */

@@ -43,42 +43,60 @@ const LEAVES = [
 ]
 const ACCESSED = [0, PTE_A, PTE_A | PTE_D, PTE_A | PTE_D, PTE_D]
 
-function randomLeafPage(random: Random, place: Place): number {
-  const kind = random.below(20)
-  if (kind < 10) return place.base + place.data + random.below(place.dataCount)
-  if (kind < 14) {
-    const first = Math.ceil(place.data / 512)
-    const count = Math.max(1, Math.floor(place.dataCount / 512))
-    return place.base + (first + random.below(count)) * 512
-  }
-  if (kind < 17) return place.base - (place.base % 2 ** 18)
-  if (kind === 17) return place.base + place.tables + random.below(place.tableCount)
-  if (kind === 18) return random.pick([0, 2 ** 18, 2 ** 27, 2 ** 36, 3 * 2 ** 36])
-  return random.below(2 ** 22) * 2 ** 22 + random.below(2 ** 22)
+/** A page for a leaf at `level`: mostly one that is aligned for it and inside the data. */
+function randomLeafPage(random: Random, place: Place, level: number): number {
+  const kind = random.below(16)
+  if (kind === 0) return place.base + place.tables + random.below(place.tableCount)
+  if (kind === 1) return random.pick([0, 2 ** 18, 2 ** 27, 2 ** 36, 3 * 2 ** 36])
+  if (kind === 2) return random.below(2 ** 22) * 2 ** 22 + random.below(2 ** 22)
+  const size = kind === 3 ? 1 : 512 ** level
+  const page = place.base + place.data + random.below(place.dataCount)
+  return page - (page % size)
 }
 
-function putRandomPte(random: Random, place: Place, memory: PhysicalMemory, at: number): void {
-  const kind = random.below(24)
+interface Draw {
+  readonly random: Random
+  readonly place: Place
+  readonly memory: PhysicalMemory
+  /** Table frames by the level they serve. */
+  readonly frames: readonly (readonly number[])[]
+}
+
+function putRandomPte(draw: Draw, level: number, at: number): void {
+  const { random, place, memory } = draw
+  const kind = random.below(32)
   let flags = PTE_V
-  let page = place.base + place.tables + random.below(place.tableCount)
+  let page = place.base + random.pick(draw.frames[Math.max(0, random.oneIn(8) ? level : level - 1)] as number[])
   let high = 0
-  if (kind < 12) {
+  if (kind < (level === 0 ? 1 : 20)) {
     if (random.oneIn(12)) flags |= random.pick([PTE_G, PTE_A, PTE_D, PTE_U])
-  } else if (kind < 21) {
+    if (random.oneIn(24)) page = random.below(2 ** 30) * 2 ** random.below(15)
+  } else if (kind < 30) {
     flags |= random.pick(LEAVES) | random.pick(ACCESSED)
-    page = randomLeafPage(random, place)
+    page = randomLeafPage(random, place, level)
   } else {
     flags = random.below(1024)
-    page = randomLeafPage(random, place)
+    page = randomLeafPage(random, place, level)
   }
-  if (random.oneIn(24)) high = random.oneIn(3) ? 0x60000000 : 2 ** random.between(22, 31)
+  if (random.oneIn(32)) high = random.oneIn(3) ? 0x60000000 : 2 ** random.between(22, 31)
   memory.writePte(hpa(at), pteLow(page, flags), (pteHigh(page) | high) >>> 0)
 }
 
-/** Fills every table frame of the world at the indexes that `randomPage` uses. */
-export function fillTables(random: Random, place: Place, memory: PhysicalMemory): void {
+/** The first four frames are the root; the others serve the levels below in turn. */
+const levelOf = (place: Place, levels: number, frame: number): number =>
+  frame < place.tables + 4 ? levels - 1 : levels - 2 - ((frame - place.tables - 4) % (levels - 1))
+
+/** Fills every table frame of the world at the indexes that `randomPage` uses, for a mode of `levels` levels. */
+export function fillTables(random: Random, place: Place, memory: PhysicalMemory, levels: number): void {
+  const frames: number[][] = []
   for (let frame = place.tables; frame < place.tables + place.tableCount; frame++) {
-    for (const index of INDEXES) putRandomPte(random, place, memory, frame * PAGE_SIZE + index * 8)
+    ;(frames[levelOf(place, levels, frame)] ??= []).push(frame)
+  }
+  const draw: Draw = { random, place, memory, frames }
+  for (const [level, members] of frames.entries()) {
+    for (const frame of members) {
+      for (const index of INDEXES) putRandomPte(draw, level, frame * PAGE_SIZE + index * 8)
+    }
   }
 }
 

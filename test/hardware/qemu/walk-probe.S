@@ -10,9 +10,9 @@
 # A record of 128 bytes:
 #   in   0 satp   8 vsatp   16 hgatp   24 address   32 mstatus   40 kind   48 value to store   56 hstatus   64 vsstatus
 #   out  80 mcause, or -1   88 value loaded   96 mtval   104 mtval2
-# Kinds: 0 lwu  1 sw (both with mstatus.MPRV)  2 jump to the address  3 hlv.wu  4 hsv.w  5 hlvx.wu
+# Kinds: 0 lwu  1 sw (both with mstatus.MPRV)  2 mret to the address  3 hlv.wu  4 hsv.w
 #
-# A jump ends in a trap always: the words it may land on are illegal instructions, which mtval then holds.
+# An mret ends in a trap always: the words it may land on are illegal instructions, which mtval then holds.
 
     .option norvc
     .globl _start
@@ -64,9 +64,7 @@ probe:
     beqz  t3, fetch
     addi  t3, t3, -1
     beqz  t3, guest_load
-    addi  t3, t3, -1
-    beqz  t3, guest_store
-    j     guest_fetch
+    j     guest_store
 
 load:
     csrw  mstatus, t2
@@ -87,10 +85,6 @@ guest_load:
 guest_store:
     csrw  mstatus, t2
     .insn r 0x73, 4, 0x35, x0, t0, t1     # hsv.w   t1, (t0)
-    j     record
-guest_fetch:
-    csrw  mstatus, t2
-    .insn r 0x73, 4, 0x34, t4, t0, x3     # hlvx.wu t4, (t0)
 
 record:
     csrw  mstatus, s3
