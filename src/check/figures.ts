@@ -211,7 +211,9 @@ export class FigureCollector {
         return
       case 'kvm_flush_remote_tlbs_begin':
         this.vm(event.vm).remoteFlushes++
-        if (event.waitFor > 0) this.vm(event.vm).remoteFlushesWaited++
+        return
+      case 'kvm_flush_remote_tlbs_end':
+        if (event.waited > 0) this.vm(event.vm).remoteFlushesWaited++
         return
       case 'kvm_tlb_flush':
         this.vm(event.vm).tlbEntriesRemoved += event.removed

@@ -10,11 +10,8 @@
  *  frees the frame; somebody else gets it                                       <- I2
  * ```
  */
-import { KvmMmuNotifier, Vm, rmapIndex } from '../mmu/index.ts'
-import type { Backing, Memslot, VmOptions } from '../mmu/index.ts'
-
-/** Makes the VM of a session. */
-export type VmFactory = (backing: Backing, options: VmOptions) => Vm
+import { KvmMmuNotifier, Vm } from '../mmu/index.ts'
+import type { Memslot } from '../mmu/index.ts'
 
 /** Invalidations that go right before one goes wrong: by then the guest runs and the storms are on. */
 const RIGHT_ONES = 20
@@ -25,7 +22,7 @@ class StaleSpteNotifier extends KvmMmuNotifier {
 
   protected override zapSlotRange(slot: Memslot, first: number, end: number): number {
     const rmap = slot.memory.rmaps[0]!
-    const index = rmap.nextMapped(rmapIndex(slot.baseGfn, first, 0), rmapIndex(slot.baseGfn, end - 1, 0) + 1)
+    const index = rmap.nextMapped(first - slot.baseGfn, end - slot.baseGfn)
     if (index === -1 || --this.rightOnes !== 0) return super.zapSlotRange(slot, first, end)
     const left = slot.baseGfn + index
     const before = left > first ? super.zapSlotRange(slot, first, left) : 0
@@ -44,13 +41,14 @@ export interface Injection {
   readonly name: string
   /** One line. */
   readonly summary: string
-  readonly createVm: VmFactory
+  /** The class of the session's VMs. */
+  readonly vmClass: typeof Vm
 }
 
 export const injections: readonly Injection[] = [
   {
     name: 'stale-spte',
     summary: 'one invalidation leaves one spte in place',
-    createVm: (backing, options) => new StaleSpteVm(backing, options),
+    vmClass: StaleSpteVm,
   },
 ]

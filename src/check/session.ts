@@ -6,8 +6,8 @@
  * R2 A guest that ends, for whatever reason, ends alone; the others go on.
  * R3 Everything is undone at the end, so that what is left over is a leak (I14).
  */
-import { KiB, PAGE_SIZE, Random } from '../base/index.ts'
-import type { Probe } from '../base/index.ts'
+import { KiB, Random, hva } from '../base/index.ts'
+import type { Hva, Probe } from '../base/index.ts'
 import { Machine } from '../guest/index.ts'
 import type { MachineCause, MachineResult } from '../guest/index.ts'
 import { Kernel } from '../host/index.ts'
@@ -63,11 +63,12 @@ export interface SessionOptions {
   readonly onTurn?: (() => void) | undefined
 }
 
-const GUEST_BASE = 0x8000_0000
 /** Where guest memory lies in its mm. */
-const GUEST_HVA = 0x10_0000_0000
+const GUEST_HVA: Hva = hva(0x10_0000_0000)
 const STRIPE = 128 * KiB
-const PACE: StormPace = { shortest: 20_000, longest: 400_000 }
+/** Instructions that a hart runs in one go: so long a hook waits for it at most. */
+const QUANTUM = 2000
+const PACE: StormPace = { shortest: 10_000, longest: 200_000 }
 /** Refused accesses in a row, without an instruction in between, after which a guest is given up. */
 const MOST_REFUSALS = 1000
 
@@ -91,6 +92,7 @@ const OUTCOMES: Readonly<Record<MachineCause, Outcome>> = {
   enomem: 'memory',
   breakpoint: 'stopped',
   stopped: 'stopped',
+  'host-error': 'crashed',
 }
 
 export class Session {
@@ -147,7 +149,7 @@ export class Session {
       guests: this.guests.map(({ spec, mm, machine, result }) => ({
         name: spec.name,
         state: result === null ? 'running' : OUTCOMES[result.cause],
-        instructions: sum(machine.instructions),
+        instructions: instructionsOf(machine),
         faults: figures.mm(mm.id).guestFaults,
         zaps: total(figures.mm(mm.id).zaps),
       })),
@@ -177,16 +179,17 @@ export class Session {
     const { kernel, options } = this
     const mm = await kernel.createMm(spec.name)
     const regions = await mapGuestMemory(mm, spec)
-    const machine = await Machine.create(mm, {
+    const machine = await Machine.create(kernel, {
       name: spec.name,
       program: spec.program,
-      memory: { start: GUEST_BASE, length: spec.memory, hva: GUEST_HVA },
       harts: spec.harts,
-      paging: spec.paging,
+      vm: { paging: spec.paging },
       bootargs: spec.bootargs,
       budget: spec.budget,
+      quantum: QUANTUM,
+      process: { mm, ram: { start: GUEST_HVA, length: spec.memory } },
       ...(spec.onConsole === undefined ? {} : { onConsole: spec.onConsole }),
-      ...(options.inject === undefined ? {} : { createVm: options.inject.createVm }),
+      ...(options.inject === undefined ? {} : { vmClass: options.inject.vmClass }),
     })
     return { spec, mm, machine, target: new StormTarget(mm, regions), result: null }
   }
@@ -202,7 +205,8 @@ export class Session {
       reached = instructions
       if (refusals === MOST_REFUSALS) break
       await target.whole()
-      result = await machine.resume()
+      machine.resume()
+      result = await machine.wait()
     }
     guest.result = result
     target.ended = true
@@ -242,6 +246,8 @@ export class Session {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)
 
+const instructionsOf = (machine: Machine): number => sum(machine.runs.map((run) => run.instructions))
+
 const byInvariant = (a: readonly [string, number], b: readonly [string, number]): number =>
   Number(a[0].slice(1)) - Number(b[0].slice(1))
 
@@ -270,7 +276,7 @@ function reportGuest(guest: RunningGuest): GuestReport {
     harts: spec.harts,
     memory: spec.memory,
     mm: mm.id,
-    instructions: sum(machine.instructions),
+    instructions: instructionsOf(machine),
     outcome: result === null ? 'stopped' : OUTCOMES[result.cause],
     detail,
   }

@@ -75,7 +75,7 @@ export function defineCommand<const T extends OptionTable>(spec: CommandSpec<T>)
       if (spec.operand?.required === true && operands.length === 0) {
         throw new UsageError(`${spec.operand.name} is missing: ${spec.operand.summary}`, `umbra help ${spec.name}`)
       }
-      return spec.run(values as OptionValues<T>, operands[0], output)
+      return spec.run(values, operands[0], output)
     },
   }
   return command

@@ -3,11 +3,10 @@
  *
  * Parsing, `umbra help`, error messages and the completion scripts are made from it; nothing repeats it.
  */
-import { stormKinds } from '../check/index.ts'
+import { injections, stormKinds } from '../check/index.ts'
 import type { Command } from './command.ts'
 import { defineCommand } from './command.ts'
 import { SHELLS, completionScript } from './completion.ts'
-import type { Shell } from './completion.ts'
 import { ExitCode } from './exit-code.ts'
 import { EXAMPLE_GUEST_NAMES } from './guests.ts'
 import { commandHelp, generalHelp } from './help.ts'
@@ -46,7 +45,7 @@ const commands: Command[] = [
       ...KERNEL_OPTIONS,
       inject: {
         type: 'choice',
-        choices: ['stale-spte'],
+        choices: injections.map(({ name }) => name),
         summary: 'break the protocol on purpose: one zap is left out, and the auditor must find it (exit code 1)',
       },
     },
@@ -180,7 +179,7 @@ const commands: Command[] = [
           didYouMean(operand!, SHELLS),
         )
       }
-      const script = completionScript(shell as Shell, commands, EXAMPLE_GUEST_NAMES)
+      const script = completionScript(shell, commands, EXAMPLE_GUEST_NAMES)
       if (output.json) output.object({ type: 'completion', shell, script })
       else output.line(script)
       return Promise.resolve(ExitCode.consistent)

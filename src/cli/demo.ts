@@ -1,6 +1,6 @@
 /** `umbra demo`: three guests on too little memory, under every storm. */
 import { MiB, PAGE_SIZE } from '../base/index.ts'
-import { Session, stormKinds, withInjection } from '../check/index.ts'
+import { Session, injections, stormKinds } from '../check/index.ts'
 import type { AuditLevel, GuestSpec } from '../check/index.ts'
 import {
   auditLines,
@@ -77,7 +77,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         audit: values.audit as AuditLevel,
         storm: { seed: values.seed, kinds: stormKinds },
         guests,
-        inject: values.inject === undefined ? undefined : withInjection(values.inject),
+        inject: injections.find(({ name }) => name === values.inject),
       }),
     { trace: values.trace, lines: true },
     output,

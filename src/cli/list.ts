@@ -5,6 +5,17 @@ import { ExitCode } from './exit-code.ts'
 import { EXAMPLE_GUESTS } from './guests.ts'
 import type { Output } from './output.ts'
 
+const guestLines = (hostile: boolean): string[] =>
+  tableLines(
+    ['  name', 'memory', 'bootargs', 'what it does'],
+    EXAMPLE_GUESTS.filter((guest) => guest.hostile === hostile).map((guest) => [
+      `  ${guest.name}`,
+      bytesText(guest.memory),
+      guest.bootargs,
+      guest.summary,
+    ]),
+  )
+
 /** Prints the example guests and the kinds of storm. */
 export function list(output: Output): ExitCode {
   if (output.json) {
@@ -15,23 +26,13 @@ export function list(output: Output): ExitCode {
     return ExitCode.consistent
   }
   const { bold } = output.chalk
-  const guests = (hostile: boolean): string[] =>
-    tableLines(
-      ['  name', 'memory', 'bootargs', 'what it does'],
-      EXAMPLE_GUESTS.filter((guest) => guest.hostile === hostile).map((guest) => [
-        `  ${guest.name}`,
-        bytesText(guest.memory),
-        guest.bootargs,
-        guest.summary,
-      ]),
-    )
   const print = (title: string, lines: readonly string[]): void => {
     output.line(bold(title))
     for (const line of lines) output.line(line)
   }
-  print('guests (umbra run NAME)', guests(false))
+  print('guests (umbra run NAME)', guestLines(false))
   output.line()
-  print('guests that misbehave', guests(true))
+  print('guests that misbehave', guestLines(true))
   output.line()
   print(
     'storms (--storm-kinds LIST)',

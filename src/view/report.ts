@@ -33,6 +33,18 @@ export const INVARIANT_TEXT: Readonly<Record<Invariant, string>> = {
 
 const seconds = (nanoseconds: number): string => (nanoseconds === 0 ? '' : timeText(nanoseconds))
 
+/** All hooks of an mm together. */
+function hooks(mm: MmFigures): { calls: number; slept: number; time: number; longest: number } {
+  let [calls, slept, time, longest] = [0, 0, 0, 0]
+  for (const hook of Object.values(mm.hooks)) {
+    calls += hook.calls
+    slept += hook.slept
+    time += hook.sleptTime
+    longest = Math.max(longest, hook.longest)
+  }
+  return { calls, slept, time, longest }
+}
+
 /** One column a guest, one row a figure; rows that are zero for all are left out. */
 export function guestLines(report: RunReport): string[] {
   const { guests, figures } = report
@@ -41,16 +53,6 @@ export function guestLines(report: RunReport): string[] {
   const tallied = (title: string, of: (mm: MmFigures) => Readonly<Record<string, number>>): [string, ...Cell[]][] => {
     const names = [...new Set(mms.flatMap((mm) => Object.keys(of(mm))))].toSorted()
     return names.map((name) => row(`  ${title} ${name}`, (mm) => of(mm)[name] ?? 0))
-  }
-  const hooks = (mm: MmFigures): { calls: number; slept: number; time: number; longest: number } => {
-    let [calls, slept, time, longest] = [0, 0, 0, 0]
-    for (const hook of Object.values(mm.hooks)) {
-      calls += hook.calls
-      slept += hook.slept
-      time += hook.sleptTime
-      longest = Math.max(longest, hook.longest)
-    }
-    return { calls, slept, time, longest }
   }
   return figureLines(
     guests.map(({ name }) => name),

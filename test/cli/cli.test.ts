@@ -174,9 +174,11 @@ test('disasm prints the instructions at the entry, and a JSON object for each wi
   )
 })
 
+/** Whether a command prints colours to a pipe. */
+const coloured = async (args: readonly string[], env: Record<string, string>): Promise<boolean> =>
+  (await umbra(args, env)).out.includes('\x1b[')
+
 test('colour only where it is asked for: NO_COLOR and --no-color win over FORCE_COLOR, a pipe has none', async (t) => {
-  const coloured = async (args: readonly string[], env: Record<string, string>): Promise<boolean> =>
-    (await umbra(args, env)).out.includes('\x1b[')
   t.false(await coloured(['list'], {}))
   t.true(await coloured(['list'], { FORCE_COLOR: '1' }))
   t.false(await coloured(['list'], { FORCE_COLOR: '0' }))
@@ -198,8 +200,9 @@ test('--json prints one object a line for every command', async (t) => {
   t.regex(err, /^umbra: unknown guest/)
 })
 
+const script = (shell: string): string => spawnSync(process.execPath, [main, 'completion', shell]).stdout.toString()
+
 test('the completion scripts are accepted by their shells, and bash completes from the table', (t) => {
-  const script = (shell: string): string => spawnSync(process.execPath, [main, 'completion', shell]).stdout.toString()
   const folder = mkdtempSync(join(tmpdir(), 'umbra-completion-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'umbra.bash')

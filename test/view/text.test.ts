@@ -159,15 +159,16 @@ test('a histogram has bpftrace’s buckets and bars', (t) => {
   t.is(histogram.max, 5000)
 })
 
+/** A bound of a histogram line: `4K` is 4096. */
+const number = (text: string): number =>
+  Number(text.replace(/[KMGT]/, '')) * 1024 ** (' KMGT'.indexOf(text.at(-1)!) > 0 ? ' KMGT'.indexOf(text.at(-1)!) : 0)
+
 test('every value falls into the bucket that its histogram line names', (t) => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 40 }), (value) => {
       const histogram = new Histogram()
       histogram.add(value)
       const [, low, high] = /^\[(\w+), (\w+)\)/.exec(histogramLines(histogram.buckets)[0]!)!
-      const number = (text: string): number =>
-        Number(text.replace(/[KMGT]/, '')) *
-        1024 ** (' KMGT'.indexOf(text.at(-1)!) > 0 ? ' KMGT'.indexOf(text.at(-1)!) : 0)
       t.true(number(low!) <= value && value < number(high!), `${value} in [${low}, ${high})`)
     }),
   )

@@ -2,6 +2,8 @@
 import { dontneed } from './dontneed.ts'
 import { fork } from './fork.ts'
 import { ksm } from './ksm.ts'
+import { migrate } from './migrate.ts'
+import { mremap } from './mremap.ts'
 import { pageout } from './pageout.ts'
 import { protect } from './protect.ts'
 import { reclaim } from './reclaim.ts'
@@ -12,4 +14,4 @@ export { StormCount, StormTarget, stormLoop } from './storm.ts'
 export type { StormKind, StormPace, StormRegion } from './storm.ts'
 
 /** All kinds of storm, in the order in which lists show them. */
-export const stormKinds: readonly StormKind[] = [unmap, dontneed, protect, fork, reclaim, pageout, ksm]
+export const stormKinds: readonly StormKind[] = [unmap, dontneed, protect, mremap, fork, reclaim, pageout, migrate, ksm]

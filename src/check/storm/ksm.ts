@@ -3,8 +3,7 @@ import type { Random } from '../../base/index.ts'
 import { isPrivate, pickRange } from './storm.ts'
 import type { StormKind, StormTarget } from './storm.ts'
 
-const MOST_SCANNED = 200
-const MOST_PAGES = 64
+const MOST_PAGES = 48
 
 async function operate(target: StormTarget, random: Random): Promise<void> {
   const { mm, layout } = target
@@ -16,7 +15,7 @@ async function operate(target: StormTarget, random: Random): Promise<void> {
   } finally {
     layout.unlock()
   }
-  await mm.kernel.ksm.scan(random.between(1, MOST_SCANNED))
+  await mm.kernel.ksm.scan()
 }
 
 export const ksm: StormKind = {

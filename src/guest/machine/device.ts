@@ -26,7 +26,10 @@ export class MmioBus {
     for (const device of devices) {
       for (const { name, base, length } of taken) {
         if (device.base < base + length && base < device.base + device.length) {
-          throw new KernelError('EEXIST', `device ${device.name} at ${hex(device.base)} overlaps ${name} at ${hex(base)}`)
+          throw new KernelError(
+            'EEXIST',
+            `device ${device.name} at ${hex(device.base)} overlaps ${name} at ${hex(base)}`,
+          )
         }
       }
       taken.push(device)
