@@ -10,11 +10,13 @@ import { parseArgs } from 'node:util'
 import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
 import { callouts } from './callouts.ts'
+import { dontneed } from './dontneed.ts'
 import { interpreter } from './interpreter.ts'
+import { spteFill } from './spte-fill.ts'
 import { srcu } from './srcu.ts'
 import { taskSwitch } from './task-switch.ts'
 
-const SUBJECTS: readonly Subject[] = [srcu, taskSwitch, callouts, interpreter]
+const SUBJECTS: readonly Subject[] = [srcu, taskSwitch, callouts, spteFill, dontneed, interpreter]
 
 function machine(): string {
   const processors = cpus()
