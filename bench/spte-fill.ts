@@ -1,10 +1,12 @@
 /** The page fault path: what a guest's first touch of a page costs, and a touch that hits. */
+import { PAGE_SIZE } from '../src/base/index.ts'
+import type { Gvn } from '../src/base/index.ts'
 import { Kernel } from '../src/host/index.ts'
 import type { Paging } from '../src/mmu/index.ts'
-import { median, medianOf } from './measure.ts'
+import { quietCalls } from './measure.ts'
 import { ratio, time } from './report.ts'
 import type { Report, Subject } from './report.ts'
-import { VmFixture } from './vm.ts'
+import { GUEST_BASE, VmFixture } from './vm.ts'
 
 const PAGES = 4096
 const MODES: readonly Paging[] = ['two-dimensional', 'shadow']
@@ -27,7 +29,14 @@ export const spteFill: Subject = {
       tables: [
         {
           title: `one store of the guest, a page (${PAGES} pages, untranslated guest)`,
-          columns: ['', 'TLB hit', 'spte missing', 'spte and host page missing', 'host thread, page missing', 'fill / host fault'],
+          columns: [
+            '',
+            'TLB hit',
+            'spte missing',
+            'spte and host page missing',
+            'host thread, page missing',
+            'fill / host fault',
+          ],
           rows: [...costs].map(([paging, { hit, fill, fillAndFault, host }]) => [
             paging,
             time(hit),
@@ -48,30 +57,23 @@ async function measureMode(paging: Paging): Promise<Costs> {
     const fixture = await VmFixture.create(kernel, PAGES, PAGES, { paging })
     const thread = fixture.mm.createThread()
     const storeFromHost = async (): Promise<void> => {
-      for (let page = 0; page < PAGES; page++) await thread.store8(fixture.start + page * 4096, 1)
+      for (let page = 0; page < PAGES; page++) await thread.store8(fixture.start + page * PAGE_SIZE, 1)
     }
-    const rounds = { hit: [] as number[], fill: [] as number[], both: [] as number[], host: [] as number[] }
-    for (let round = 0; round < 7; round++) {
-      await fixture.dontneed(PAGES)
-      rounds.both.push(await once(() => fixture.populateGuest(PAGES)))
-      await fixture.vm.zapAll('memslot')
-      rounds.fill.push(await once(() => fixture.populateGuest(PAGES)))
-      rounds.hit.push(await once(() => hitForAWhile(fixture)))
-      await fixture.dontneed(PAGES)
-      rounds.host.push(await once(storeFromHost))
-    }
+    const costs = await quietCalls(10, [
+      { prepare: () => fixture.dontneed(PAGES), run: () => fixture.populateGuest(PAGES) },
+      { prepare: () => fixture.vm.zapAll('memslot'), run: () => fixture.populateGuest(PAGES) },
+      { prepare: () => fixture.store(0), run: () => hitForAWhile(fixture) },
+      { prepare: () => fixture.dontneed(PAGES), run: storeFromHost },
+    ])
     await fixture.destroy()
-    const each = (samples: number[]): number => median(samples) / PAGES
-    return { hit: each(rounds.hit), fill: each(rounds.fill), fillAndFault: each(rounds.both), host: each(rounds.host) }
+    const [fillAndFault, fill, hit, host] = costs.map((cost) => cost / PAGES)
+    return { hit: hit!, fill: fill!, fillAndFault: fillAndFault!, host: host! }
   })
 }
 
-const once = (run: () => Promise<void>): Promise<number> => medianOf(1, () => undefined, run)
-
-async function hitForAWhile(fixture: VmFixture): Promise<void> {
+function hitForAWhile(fixture: VmFixture): void {
   const { vcpu } = fixture
-  await fixture.store(0)
-  const page = Math.floor(0x8000_0000 / 4096) as Parameters<typeof vcpu.translateWrite>[0]
+  const page = (GUEST_BASE / PAGE_SIZE) as Gvn
   for (let i = 0; i < PAGES; i++) vcpu.translateWrite(page)
   vcpu.exitGuest()
 }
