@@ -87,6 +87,7 @@ async function shmemSwapIn(file: AddressSpace, index: number, slot: number): Pro
   // The page is locked here; its slot must still be the file's, and nobody but us may know the page.
   if (file.pages.get(index) === -slot && index < file.sizeInPages) {
     insertPage(file, index, pfn)
+    pages.setKind(pfn, 'file')
     swap.remove(pfn)
     swap.free(slot)
     pages.set(pfn, PG_DIRTY | PG_SWAPBACKED)

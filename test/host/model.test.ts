@@ -15,6 +15,9 @@ import { mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/i
 import type { MmuNotifier } from '../../src/notifier/index.ts'
 import { Mirror } from './mirror.ts'
 
+/** More runs for a longer search. */
+const SCALE = Number(process.env['UMBRA_RUNS'] ?? 1)
+
 const BASE = 0x1000_0000
 const WINDOW = 20
 const FILE_PAGES = 12
@@ -334,7 +337,7 @@ class World {
         break
       }
       case 'fsync':
-        await this.attempt([], () => fsync(this.files[1] as AddressSpace))
+        await this.attempt(['ENOSPC'], () => fsync(this.files[1] as AddressSpace))
         break
       case 'mremap': {
         const to = (op.page + 7) % WINDOW
@@ -388,7 +391,8 @@ class World {
 const configurations: readonly (readonly [string, KernelOptions, number])[] = [
   ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 150],
   ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 150],
-  ['little memory and no swap', { frames: 64, diskPages: 32 }, 100],
+  ['little memory and no swap', { frames: 64, diskPages: 32 }, 60],
+  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 100],
   ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 60],
   ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 100],
 ]
@@ -399,7 +403,7 @@ for (const [name, options, runs] of configurations) {
       fc.asyncProperty(fc.array(op, { maxLength: 80, size: 'max' }), async (ops) => {
         await new World(options).run(ops)
       }),
-      { numRuns: runs },
+      { numRuns: runs * SCALE, includeErrorInReport: true },
     )
     t.pass()
   })
