@@ -58,10 +58,13 @@ export interface WindowView {
 
 /** Visits every leaf spte, table by table. */
 export function forEachSpte(vm: Vm, visit: (spte: SpteView) => void): void {
-  for (const page of new Set(vm.sptes.pages.values())) {
-    for (let index = 0; page.used > 0 && index < page.entries; index++) {
-      const sptep = page.sptep(index)
-      const low = vm.memory.readLow(sptep)
+  for (const [pfn, page] of vm.sptes.pages) {
+    if (pfn !== page.pfn) continue
+    let left = page.used
+    for (let index = 0; left > 0 && index < page.entries; index++) {
+      const low = vm.memory.readLow(page.sptep(index))
+      if (low === 0) continue
+      left--
       if (isLeafSpte(low)) visit(spteView(vm, page, index, low))
     }
   }
@@ -131,7 +134,7 @@ export function windowOf(vm: Vm): WindowView {
 export function consistencyReport(vm: Vm): string[] {
   const lines: string[] = []
   let leaves = 0
-  for (const page of new Set(vm.sptes.pages.values())) {
+  for (const page of vm.pages.all()) {
     let used = 0
     for (let index = 0; index < page.entries; index++) {
       const low = vm.memory.readLow(page.sptep(index))
