@@ -4,6 +4,7 @@
  * R1 Needs the accesses of vCPUs; without them it checks nothing and counts nothing.
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
  *    used through them is not held against the client until the next flush.
+ * R3 A young spte that is dropped answers for its page by marking the page itself; after that the client may say old.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -46,6 +47,9 @@ export class AgingAudit {
       case 'kvm_test_age_hva':
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
+      case 'kvm_mmu_zap_spte':
+        this.handedOver(event)
+        return
       case 'clear_pte':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
         return
@@ -55,6 +59,17 @@ export class AgingAudit {
 
   private mmOf(vm: number): number {
     return this.world.vm(vm)?.mmId ?? -1
+  }
+
+  private handedOver(event: { vm: number; gfn: number; pfn: number; young: boolean }): void {
+    const vm = this.world.vm(event.vm)
+    if (vm === undefined || !event.young) return
+    const hva = vm.hvaOf(event.gfn)
+    if (!pagesOf(this.used, vm.mmId).delete(pageOf(hva))) return
+    this.ledger.count('I4')
+    if (this.world.isReferenced(event.pfn)) return
+    const { gfn, pfn } = event
+    this.report('I4', `vm ${vm.id}: young spte dropped, but frame ${hex(pfn)} is not marked used`, { hva, gfn, pfn })
   }
 
   private use(mm: number, page: number): void {

@@ -34,7 +34,7 @@ export interface HostPte {
 }
 
 export interface AuditedWorld {
-  vms(): Iterable<AuditedVm>
+  vms(): readonly AuditedVm[]
   vm(id: number): AuditedVm | undefined
   /** What the host page table of an mm says about an address now. */
   hostPte(mm: number, hva: number): HostPte
@@ -42,6 +42,8 @@ export interface AuditedWorld {
   isAllocated(pfn: number): boolean
   /** The frame is marked newer than its file or swap slot. */
   isDirty(pfn: number): boolean
+  /** The frame is marked used since reclaim last looked. */
+  isReferenced(pfn: number): boolean
   /** Name of a host thread whose TLB names the frame, or null. */
   hostTlbNaming(pfn: number): string | null
   /** References and frames that nobody accounts for at the end of a run, a line each (I14). */

@@ -49,10 +49,8 @@ export class ProtocolAudit {
 
   observe(event: TraceEvent): void {
     switch (event.name) {
-      case 'mmu_notifier_register_begin':
-        this.clients.set(event.notifier, { name: event.client, gone: false, inFlight: 0 })
-        return
       case 'mmu_notifier_register_end':
+        this.clients.set(event.notifier, { name: event.client, gone: false, inFlight: 0 })
         this.space(event.mm).listed++
         return
       case 'mmu_notifier_unregister_end':

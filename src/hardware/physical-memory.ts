@@ -16,6 +16,7 @@ import type { DigestHalf } from './store-recorder.ts'
 
 /** Bytes of a WebAssembly page, the unit a memory is made in. */
 const WASM_PAGE_SIZE = 65536
+const WORDS_PER_FRAME: number = PAGE_SIZE / 4
 /** A linear memory ends at 4 GiB. */
 const MAX_BYTES: number = 4 * GiB
 
@@ -222,20 +223,21 @@ export class PhysicalMemory {
   framesEqual(a: Pfn, b: Pfn): boolean {
     this.checkFrame(a)
     this.checkFrame(b)
-    const wordsPerFrame = PAGE_SIZE / 4
-    for (let i = 0; i < wordsPerFrame; i++) {
-      if (this.i32[a * wordsPerFrame + i] !== this.i32[b * wordsPerFrame + i]) return false
-    }
+    const { i32 } = this
+    const firstA = (a * WORDS_PER_FRAME) | 0
+    const firstB = (b * WORDS_PER_FRAME) | 0
+    for (let i = 0; i < WORDS_PER_FRAME; i++) if (i32[firstA + i] !== i32[firstB + i]) return false
     return true
   }
 
   /** 32-bit hash of a frame's contents, as KSM's `calc_checksum`: equal frames hash alike. */
   hashFrame(pfn: Pfn): number {
     this.checkFrame(pfn)
-    const first = (pfn * PAGE_SIZE) / 4
-    let hash = 0x9747b28c
-    for (let i = 0; i < PAGE_SIZE / 4; i++) {
-      hash = Math.imul(hash ^ (this.i32[first + i] as number), 0x85ebca6b)
+    const { i32 } = this
+    const first = (pfn * WORDS_PER_FRAME) | 0
+    let hash = 0x1747b28c
+    for (let i = 0; i < WORDS_PER_FRAME; i++) {
+      hash = Math.imul(hash ^ (i32[first + i] as number), 0x85ebca6b)
       hash = (hash << 13) | (hash >>> 19)
     }
     hash = Math.imul(hash ^ (hash >>> 16), 0xc2b2ae35)

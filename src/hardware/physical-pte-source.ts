@@ -2,6 +2,7 @@
  * PTEs that stand in physical memory: what the host's own walks and a G-stage walk read.
  *
  * R1 Addresses are host physical; one outside the frames is vacant, which the walker reports as an access fault.
+ * R2 `low` and `high` are scratch, good until the next load (opaque).
  */
 import { hpa } from '../base/index.ts'
 import type { PhysicalMemory } from './physical-memory.ts'
@@ -11,6 +12,7 @@ import type { PteSource } from './walker.ts'
 const PTE_BYTES = 8
 
 export class PhysicalPteSource implements PteSource {
+  static readonly opaque = true
   low = 0
   high = 0
   private readonly memory: PhysicalMemory
@@ -21,8 +23,9 @@ export class PhysicalPteSource implements PteSource {
 
   load(address: number): PteResult {
     if (!this.memory.contains(address, PTE_BYTES)) return PteResult.vacant
-    this.low = this.memory.readLow(hpa(address))
-    this.high = this.memory.readHigh(hpa(address))
+    const word = address >>> 2
+    this.low = this.memory.words[word] as number
+    this.high = this.memory.words[word + 1] as number
     return PteResult.done
   }
 

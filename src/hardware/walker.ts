@@ -1,8 +1,8 @@
 /**
  * The page-table walker: the virtual address translation process of the RISC-V privileged architecture, for one stage.
  *
- * Counterpart: the hardware walker (and `arch/riscv/kvm/gstage.c`'s view of it). Two-stage translation is two walkers: the
- * source of the first one's PTEs translates their guest physical addresses with the second. Nothing here waits: a source
+ * Counterpart: the hardware's own walker (Linux walks a G-stage table in `arch/riscv/kvm/mmu.c`, 6.12). Two-stage
+ * translation is two walkers: the source of the first one's PTEs translates their guest physical addresses with the second. Nothing here waits: a source
  * that would have to wait says `missed`, the caller makes the page present and walks again from the start.
  *
  * R1 Synchronous and free of allocation; results stand in fields until the next walk.
@@ -10,8 +10,9 @@
  * R3 A and D are changed in the PTE itself by compare-and-set; when that loses, the PTE is read again (step 2).
  * R4 A fault of the stage is 12, 13 or 15, or 20, 21 or 23 when the mode is a G-stage one; no memory under a PTE is 1, 5 or 7.
  * R5 `permissions` are those that may be cached: writing only if D is set, since the first write must set it.
+ * R6 Results are read before the next await: the walker is scratch paper, no part of the protocol state (opaque).
  */
-import { PAGE_SIZE } from '../base/index.ts'
+import { PAGE_SIZE, TABLE_SHIFT } from '../base/index.ts'
 import { Access, accessFaultCause, guestPageFaultCause, pageFaultCause } from './exceptions.ts'
 import { isTranslatable, leafPages, pageWithinLeaf, tableIndex } from './paging-mode.ts'
 import type { PagingMode } from './paging-mode.ts'
@@ -85,11 +86,13 @@ export const PERMIT_WRITE = 2
 export const PERMIT_EXECUTE = 4
 
 const NAPOT_PAGES = 16
+const NAPOT_SHIFT = 4
 /** The one defined NAPOT encoding: ppn[3:0] = 1000, a region of 64 KiB. */
 const NAPOT_PATTERN = 8
 const POINTER_RESERVED: number = PTE_D | PTE_A | PTE_U
 
 export class PageTableWalker {
+  static readonly opaque = true
   status: WalkStatus = WalkStatus.fault
   /** Exception code, when `status` is not `translated`. */
   cause = 0
@@ -99,6 +102,8 @@ export class PageTableWalker {
   level = -1
   /** Pages of 4 KiB that the leaf covers, 16 for a NAPOT one: what one fence of any of its addresses must forget. */
   leafPages = 1
+  /** log2 of `leafPages`, as `Tlb.fill` takes it. */
+  leafShift = 0
   /** Address of the last PTE read, or missed. */
   pteAddress = 0
   /** After a source miss: whether the source was to set a bit, so that the page must be writable. */
@@ -193,9 +198,11 @@ export class PageTableWalker {
     const ppn = ptePpn(this.low, this.high)
     if (this.high >>> 31 !== 0) {
       this.leafPages = NAPOT_PAGES
+      this.leafShift = NAPOT_SHIFT
       this.page = ppn - NAPOT_PATTERN + (page & (NAPOT_PAGES - 1))
     } else {
       this.leafPages = leafPages(this.level)
+      this.leafShift = this.level * TABLE_SHIFT
       this.page = ppn + pageWithinLeaf(page, this.level)
     }
     if ((this.low & PTE_D) === 0) this.permissions &= ~PERMIT_WRITE

@@ -41,9 +41,7 @@ class SrcuSection extends Lock {
   }
 
   released(task: Task): void {
-    // Not `length--`, which has the engine shrink the array's store.
-    if (task.held.at(-1) === this) task.held.pop()
-    else this.noteReleased(task)
+    this.noteReleased(task)
   }
 }
 
@@ -164,9 +162,12 @@ export class SrcuReaders {
   }
 
   private remove(reader: SrcuReader): void {
-    this.active--
-    for (let i = this.records.indexOf(reader); i < this.active; i++) this.records[i] = this.records[i + 1]!
-    this.records[this.active] = reader
+    const { records } = this
+    const last = --this.active
+    if (records[last] !== reader) {
+      for (let i = records.indexOf(reader); i < last; i++) records[i] = records[i + 1]!
+      records[last] = reader
+    }
     reader.task = null
   }
 

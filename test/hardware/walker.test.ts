@@ -161,6 +161,7 @@ for (const mode of PAGING_MODES) {
       t.is(bench.walker.page, ppn + pageWithinLeaf(page, level))
       t.is(bench.walker.level, level)
       t.is(bench.walker.leafPages, leafPages(level))
+      t.is(2 ** bench.walker.leafShift, leafPages(level))
       t.is(bench.walker.pteAddress, bench.addressOf(page, level))
       t.is(bench.walker.permissions, PERMIT_READ | PERMIT_WRITE | PERMIT_EXECUTE)
       t.is(bench.walker.status, WalkStatus.translated)
@@ -310,6 +311,7 @@ test('Svnapot: 64 KiB regions translate by the low four bits, other encodings fa
     if (low !== 8) continue
     t.is(bench.walker.page, 0x7b0 + (PAGE & 15))
     t.is(bench.walker.leafPages, 16)
+    t.is(bench.walker.leafShift, 4)
   }
   bench.map(PAGE, 1, 0x208, LEAF, 0x80000000)
   t.is(bench.cause(PAGE, read, Walk.napot), 13, 'no superpage is part of a region')

@@ -2,14 +2,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { KernelError, PAGE_SIZE } from '../../src/base/index.ts'
-import {
-  Kernel,
-  fsync,
-  migratePage,
-  punchHole,
-  truncateFile,
-  writeFile,
-} from '../../src/host/index.ts'
+import { Kernel, fsync, migratePage, punchHole, truncateFile, writeFile } from '../../src/host/index.ts'
 import type { AddressSpace, HostThread, KernelOptions, Mm } from '../../src/host/index.ts'
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
 import type { MmuNotifier } from '../../src/notifier/index.ts'
@@ -58,10 +51,47 @@ interface Space {
 
 const op = fc.record({
   kind: fc.constantFrom(
-    'mmapAnon', 'mmapShared', 'mmapPrivate', 'munmap', 'protectRead', 'protectWrite', 'dontneed', 'free', 'cold',
-    'pageout', 'fork', 'exit', 'store', 'store', 'store', 'load', 'load', 'guestStore', 'guestStore', 'guestLoad',
-    'guestLoad', 'reclaim', 'mergeable', 'unmergeable', 'ksm', 'ksm', 'migrate', 'pwrite', 'truncate', 'punch', 'mremap',
-    'fsync', 'populate', 'store', 'guestStore', 'store', 'guestStore', 'load', 'guestLoad', 'reclaim', 'pageout',
+    'mmapAnon',
+    'mmapShared',
+    'mmapPrivate',
+    'munmap',
+    'protectRead',
+    'protectWrite',
+    'dontneed',
+    'free',
+    'cold',
+    'pageout',
+    'fork',
+    'exit',
+    'store',
+    'store',
+    'store',
+    'load',
+    'load',
+    'guestStore',
+    'guestStore',
+    'guestLoad',
+    'guestLoad',
+    'reclaim',
+    'mergeable',
+    'unmergeable',
+    'ksm',
+    'ksm',
+    'migrate',
+    'pwrite',
+    'truncate',
+    'punch',
+    'mremap',
+    'fsync',
+    'populate',
+    'store',
+    'guestStore',
+    'store',
+    'guestStore',
+    'load',
+    'guestLoad',
+    'reclaim',
+    'pageout',
   ),
   space: fc.nat(3),
   page: fc.nat(WINDOW - 1),
@@ -85,7 +115,10 @@ class World {
   }
 
   async run(ops: readonly Op[]): Promise<void> {
-    this.kernel.trace.attach((e) => { const n = e.name + ('verdict' in e ? ':' + e.verdict : '') + ('operation' in e ? ':' + e.operation : ''); COV.set(n, (COV.get(n) ?? 0) + 1) })
+    this.kernel.trace.attach((e) => {
+      const n = e.name + ('verdict' in e ? ':' + e.verdict : '') + ('operation' in e ? ':' + e.operation : '')
+      COV.set(n, (COV.get(n) ?? 0) + 1)
+    })
     await this.kernel.run(async () => {
       for (const storage of ['memory', 'disk'] as const) {
         this.files.push(this.kernel.createFile({ size: FILE_PAGES * PAGE_SIZE, storage }))
@@ -223,7 +256,14 @@ class World {
         const shared = op.kind === 'mmapShared'
         const file = this.modelFiles[op.file] as ModelFile
         const first = op.value
-        await mm.mmap({ addr: start, fixed: true, length, shared, file: this.files[op.file] as AddressSpace, offset: first * PAGE_SIZE })
+        await mm.mmap({
+          addr: start,
+          fixed: true,
+          length,
+          shared,
+          file: this.files[op.file] as AddressSpace,
+          offset: first * PAGE_SIZE,
+        })
         for (const at of range) {
           pages.set(at, { file, index: first + at - op.page, shared, writable: true, own: undefined, lazy: false })
         }
@@ -270,7 +310,9 @@ class World {
         break
       }
       case 'populate':
-        await this.attempt(['ENOMEM', 'EFAULT'], () => mm.madvise(start, length, op.value > 1 ? 'populateWrite' : 'populateRead'))
+        await this.attempt(['ENOMEM', 'EFAULT'], () =>
+          mm.madvise(start, length, op.value > 1 ? 'populateWrite' : 'populateRead'),
+        )
         for (const page of mapped) if (page.file !== null && !page.shared) await this.refresh(space, page)
         break
       case 'fork':

@@ -5,7 +5,7 @@
 # The words of the text section stand in walk-probe.ts; a test compares them where this compiler is installed.
 #
 # 0x80000000 this program          0x80200000 tables and data: all that S and U reach (PMP)
-# 0x80100000 count, then records   0x81000000 end of that window
+# 0x80100000 count, then records   0x80800000 end of that window
 #
 # A record of 128 bytes:
 #   in   0 satp   8 vsatp   16 hgatp   24 address   32 mstatus   40 kind   48 value to store   56 hstatus   64 vsstatus
@@ -21,7 +21,7 @@ _start:
     csrw  mtvec, t0
     li    t0, 0x80200000 >> 2
     csrw  pmpaddr0, t0
-    li    t0, 0x81000000 >> 2
+    li    t0, 0x80800000 >> 2
     csrw  pmpaddr1, t0
     li    t0, 0x0f08              # below the window: no rights; the window: RWX; above: no entry, no rights
     csrw  pmpcfg0, t0
