@@ -171,13 +171,20 @@ export class TranslationAudit {
     const spte = this.sptes.get(event.sptep)
     if (spte === undefined) return
     this.ledger.count('I3')
-    if (spte.stored && !event.dirty) {
+    if (spte.stored && !event.dirty && !this.knowsOfStore(spte)) {
       this.report('I3', `vm ${spte.vm.id}: spte dropped as clean after a store went through it`, spte)
     }
     if (event.dirty && !this.world.isDirty(event.pfn)) {
       this.report('I3', `vm ${spte.vm.id}: dirty spte dropped, but frame ${hex(event.pfn)} is not marked dirty`, spte)
     }
     this.forget(event.sptep)
+  }
+
+  /** Several sptes may map a page, and a store makes one of them dirty: the frame is marked, or another one is left. */
+  private knowsOfStore(spte: Mirrored): boolean {
+    if (this.world.isDirty(spte.pfn)) return true
+    for (const other of this.byFrame.get(spte.pfn) ?? []) if (other !== spte && other.stored) return true
+    return false
   }
 
   private forget(sptep: number): void {

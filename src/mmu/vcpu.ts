@@ -385,8 +385,8 @@ export class Vcpu {
   private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {
     if (outcome === 'mapped' || outcome === 'spurious') return 'retry'
     if (outcome === 'efault') this.faultHva = hva(this.vm.hvaOfFrame(gfn(this.missFrame)))
-    // No device holds page tables or instructions: that is an access fault, as real hardware raises it.
-    if (outcome !== 'mmio' || (!this.missImplicit && this.missAccess !== Access.execute)) return outcome
+    // No device holds page tables: that is an access fault, as real hardware raises it.
+    if (outcome !== 'mmio' || !this.missImplicit) return outcome
     this.deliverOnRetry(accessFaultCause(this.wantedAccess))
     return 'retry'
   }

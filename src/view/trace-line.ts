@@ -34,6 +34,7 @@ const HEX = new Set(
 
 function field(name: string, value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint') {
+    if (value === Infinity) return 'inf'
     return HEX.has(name) && value >= 0 ? `0x${value.toString(16)}` : value.toString()
   }
   if (typeof value === 'boolean') return value ? '1' : '0'

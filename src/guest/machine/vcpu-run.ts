@@ -105,14 +105,16 @@ export class VcpuRun {
   private async runGuest(): Promise<void> {
     await this.vcpu.enterGuest()
     while (this.machine.running) {
+      if (this.left <= 0) {
+        this.machine.exits.quantum++
+        this.left = this.machine.quantum
+        await this.vcpu.quantumEnd()
+        continue
+      }
       const reason = this.quantum()
-      if (reason !== Exit.INTR) return this.handleExit(reason)
       if (this.fruitless >= TRAP_LOOP) return this.trapLoop()
+      if (reason !== Exit.INTR) return this.handleExit(reason)
       if (this.machine.outOfBudget()) return
-      if (this.left > 0) continue
-      this.machine.exits.quantum++
-      this.left = this.machine.quantum
-      await this.vcpu.quantumEnd()
     }
   }
 
@@ -129,7 +131,8 @@ export class VcpuRun {
     const retired = hart.instret - before
     machine.sched.advance(retired * machine.time.nsPerInstruction)
     this.left -= reason === Exit.INTR ? budget : Math.max(1, retired)
-    this.fruitless = retired > 0 ? 0 : reason === Exit.INTR ? this.fruitless + budget : this.fruitless
+    if (retired > 0) this.fruitless = 0
+    else if (this.trapsInHandler()) this.fruitless += reason === Exit.INTR ? budget : 1
     this.instructions += retired
     machine.spend(retired)
     return reason
@@ -254,6 +257,12 @@ export class VcpuRun {
     if (!machine.sched.trace.on) return
     const waited = machine.time.now - from
     machine.sched.trace.emit({ name: 'kvm_vcpu_wakeup', vm: this.vcpu.vm.id, vcpu: this.vcpu.id, waited })
+  }
+
+  /** The instruction at pc is where the last trap was taken: the handler itself cannot be fetched. */
+  private trapsInHandler(): boolean {
+    const { cells } = this.hart.state
+    return cells[Cell.sepc] === cells[Cell.pc]
   }
 
   private trapLoop(): void {
