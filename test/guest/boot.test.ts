@@ -82,6 +82,25 @@ test('segments and entry are what readelf says', (t) => {
   }
 })
 
+test('symbols are what nm says', (t) => {
+  if (!available(t, 'riscv64-unknown-elf-nm')) return
+  const directory = mkdtempSync(join(tmpdir(), 'umbra-guests-'))
+  const environment = { ...process.env, STRIP: '' }
+  spawnSync(join(guests, 'build.sh'), ['-o', directory, 'hello'], { env: environment })
+  const file = join(directory, 'hello.elf')
+  const nm = spawnSync('riscv64-unknown-elf-nm', ['-f', 'posix', '--defined-only', file]).stdout.toString()
+  const wanted = new Map(nm.split('\n').map((line) => [line.split(' ')[0]!, parseInt(line.split(' ')[2]!, 16)]))
+  const { symbols } = parseElf(new Uint8Array(readFileSync(file)))
+  t.true(symbols.length > 20)
+  for (const { name, address } of symbols) t.is(address, wanted.get(name)!, name)
+  t.deepEqual(
+    symbols.map((symbol) => symbol.address),
+    symbols.map((symbol) => symbol.address).toSorted((a, b) => a - b),
+  )
+  t.is(symbols.find((symbol) => symbol.name === 'main')?.size !== 0, true)
+  rmSync(directory, { recursive: true })
+})
+
 test('each fault of an ELF file is one clear line', (t) => {
   const hello = prebuilt('hello')
   refused(t, new Uint8Array(0), /^neither an ELF file nor a RISC-V Linux Image$/)

@@ -145,6 +145,11 @@ long start_hart(u64 id, void (*function)(u64)) {
   return sbi_call(SBI_HSM, 0, id, (u64)hart_entry, (u64)&starts[id], 0, 0).error;
 }
 
+long suspend_hart(u32 type, void (*function)(u64)) {
+  starts[boot_hart] = (struct hart_start){(u64)(stacks[boot_hart] + sizeof stacks[boot_hart]), function};
+  return sbi_call(SBI_HSM, 3, type, (u64)hart_entry, (u64)&starts[boot_hart], 0, 0).error;
+}
+
 void stop_hart(void) {
   sbi_call(SBI_HSM, 1, 0, 0, 0, 0, 0);
   for (;;) wfi();

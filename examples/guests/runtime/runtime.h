@@ -55,6 +55,8 @@ u64 argument(const char *name, u64 otherwise);
 
 /* Starts hart `id` at `function` with a stack of its own; gives the SBI error. */
 long start_hart(u64 id, void (*function)(u64 hart));
+/* HSM suspend: type 0 keeps the hart's state and returns; type 0x80000000 goes on at `function` with a fresh stack. */
+long suspend_hart(u32 type, void (*function)(u64 hart));
 void stop_hart(void) __attribute__((noreturn));
 long hart_status(u64 id);
 

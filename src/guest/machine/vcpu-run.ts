@@ -141,6 +141,8 @@ export class VcpuRun {
   private async handleExit(reason: ExitReason): Promise<void> {
     const { exits } = this.machine
     switch (reason) {
+      case Exit.INTR:
+        return
       case Exit.MEMORY_FAULT:
         exits.memoryFault++
         return this.memoryFault()
@@ -152,7 +154,6 @@ export class VcpuRun {
         return this.block()
       case Exit.DEBUG:
         return this.machine.end('breakpoint', `hart ${this.hart.id} is at a breakpoint, pc ${hex(this.hart.pc)}`)
-      default:
     }
   }
 
