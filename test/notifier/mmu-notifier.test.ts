@@ -123,9 +123,9 @@ test('X: unregister inside a hook, twice, or while holding a lock that the hook 
   )
 })
 
-test('no hook begins or runs after unregister returned, in 1500 schedules', async (t) => {
+test('no hook begins or runs after unregister returned, in 800 schedules', async (t) => {
   let ran = 0
-  await underSchedules(1500, async (sched) => {
+  await underSchedules(800, async (sched) => {
     const mm = newMm(sched)
     let running = 0
     let isGone = false
@@ -153,7 +153,7 @@ test('no hook begins or runs after unregister returned, in 1500 schedules', asyn
     isGone = true
     if (running > 0) throw new Error('a hook still ran when unregister returned')
   })
-  t.true(ran > 3000)
+  t.true(ran > 1600)
 })
 
 class NoGracePeriod extends MmuNotifierSubscriptions {
@@ -290,11 +290,11 @@ async function exitRace(
   outcome.releases += releases
 }
 
-test('exit against unregister against truncation: 3000 schedules keep every page until it is unmapped', async (t) => {
+test('exit against unregister against truncation: 2000 schedules keep every page until it is unmapped', async (t) => {
   const outcome = { releases: 0, truncations: 0 }
-  await underSchedules(3000, (sched) => exitRace(sched, MmuNotifierSubscriptions, outcome))
-  t.true(outcome.releases > 3000, `in some schedules both call release: ${outcome.releases}`)
-  t.true(outcome.truncations > 500)
+  await underSchedules(2000, (sched) => exitRace(sched, MmuNotifierSubscriptions, outcome))
+  t.true(outcome.releases > 2000, `in some schedules both call release: ${outcome.releases}`)
+  t.true(outcome.truncations > 300)
 })
 
 for (const [name, Subscriptions, expected] of [
@@ -316,7 +316,7 @@ for (const [name, Subscriptions, expected] of [
   ['no grace period: a hook outlives its notifier', NoGracePeriod, /I5|frees page|exit frees pages before/],
 ] as const) {
   test(`the exit race catches ${name}`, async (t) => {
-    const failure = await firstFailure(3000, (sched) => exitRace(sched, Subscriptions))
+    const failure = await firstFailure(2000, (sched) => exitRace(sched, Subscriptions))
     t.regex(failure?.message ?? 'nothing found', expected)
   })
 }
