@@ -491,7 +491,7 @@ export class Interpreter implements Engine, Emitter<bigint, boolean> {
     const old = this.readSigned(at, size)
     const operand = size === 8 ? this.rs2() : BigInt.asIntN(32, this.rs2())
     if (this.hart.observer !== undefined) this.hart.observer.load(this.address(), at, size, this.peek(at, size))
-    this.writeAtomic(at, size, combine(operation, old, operand))
+    this.writeAtomic(at, size, COMBINE[operation](old, operand))
     this.rd(old)
   }
 
@@ -523,7 +523,7 @@ export class Interpreter implements Engine, Emitter<bigint, boolean> {
   }
 
   ebreak(): void {
-    this.raise(Cause.BREAKPOINT, this.pc())
+    this.raise(Cause.BREAKPOINT, 0n)
   }
 
   wfi(): void {
@@ -546,26 +546,15 @@ export class Interpreter implements Engine, Emitter<bigint, boolean> {
 
 const nextPage = (page: number): Gvn => (page === LAST_PAGE ? 0 : page + 1) as Gvn
 
-/** The value that an atomic stores; both operands are sign-extended. */
-function combine(operation: AmoOperation, old: bigint, operand: bigint): bigint {
-  switch (operation) {
-    case 'swap':
-      return operand
-    case 'add':
-      return signed(old + operand)
-    case 'xor':
-      return old ^ operand
-    case 'and':
-      return old & operand
-    case 'or':
-      return old | operand
-    case 'min':
-      return old < operand ? old : operand
-    case 'max':
-      return old > operand ? old : operand
-    case 'minu':
-      return unsigned(old) < unsigned(operand) ? old : operand
-    default:
-      return unsigned(old) > unsigned(operand) ? old : operand
-  }
+/** The value that an atomic stores; both operands are sign-extended, which keeps unsigned order. */
+const COMBINE: Readonly<Record<AmoOperation, (old: bigint, operand: bigint) => bigint>> = {
+  swap: (_, operand) => operand,
+  add: (old, operand) => signed(old + operand),
+  xor: (old, operand) => old ^ operand,
+  and: (old, operand) => old & operand,
+  or: (old, operand) => old | operand,
+  min: (old, operand) => (old < operand ? old : operand),
+  max: (old, operand) => (old > operand ? old : operand),
+  minu: (old, operand) => (unsigned(old) < unsigned(operand) ? old : operand),
+  maxu: (old, operand) => (unsigned(old) > unsigned(operand) ? old : operand),
 }

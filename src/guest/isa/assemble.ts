@@ -1,24 +1,26 @@
 /** From a mnemonic and operands to the instruction word: the inverse of the decoder, from the same rows. */
 import { KernelError } from '../../base/index.ts'
-import { insertChecked, type OperandName, type Operands } from './format.ts'
+import { extract, fixed, insert, type OperandName, type Operands } from './format.ts'
 import type { Row } from './row.ts'
 import { matches } from './decode.ts'
 import { ROWS } from './table.ts'
 
 const OPERANDS: readonly OperandName[] = ['rd', 'rs1', 'rs2', 'imm']
+const ABSENT = fixed(0)
 
 /**
- * The word of a row with the given operands; those left out are 0, or what the encoding implies.
- * @throws KernelError EINVAL if an operand does not fit its field, or the encoding is reserved
+ * The word of a row with the given operands; those left out are 0, or what the encoding implies. Where two operands
+ * share their bits (rd and rs1 of `c.add`), either may be given.
+ * @throws KernelError EINVAL if an operand cannot be encoded, or the encoding is reserved
  */
 export function encode(row: Row, operands: Partial<Operands>): number {
   let word = row.match
+  for (const name of OPERANDS) word |= insert(row.format[name] ?? ABSENT, operands[name] ?? 0)
   for (const name of OPERANDS) {
-    const f = row.format[name]
     const value = operands[name]
-    if (f !== undefined && value !== undefined) word |= insertChecked(f, value, `${name} of ${row.name}`)
-    else if (f === undefined && value !== undefined)
-      throw new KernelError('EINVAL', `${row.name} has no operand ${name}`)
+    if (value !== undefined && extract(row.format[name] ?? ABSENT, word) !== value) {
+      throw new KernelError('EINVAL', `${row.name} cannot be encoded with ${name} = ${value}`)
+    }
   }
   if (!matches(row, word >>> 0)) {
     throw new KernelError('EINVAL', `${row.name} with these operands is a reserved encoding or another instruction`)

@@ -6,7 +6,6 @@
  * R2 A compressed format names the operands of the instruction it expands to: a register that the encoding implies
  *    is a field without slices.
  */
-import { KernelError } from '../../base/index.ts'
 
 /** `width` instruction bits from `low` upwards are bits `to` upwards of the operand. */
 export interface Slice {
@@ -63,22 +62,11 @@ export function extract(f: Field, word: number): number {
   return value + f.bias
 }
 
-/** True if the operand can be encoded in the field. */
-export function fits(f: Field, operand: number): boolean {
-  return extract(f, insert(f, operand)) === operand
-}
-
-/** The instruction bits of an operand that fits. */
+/** The instruction bits of an operand; bits that the field has no place for are lost. */
 export function insert(f: Field, operand: number): number {
   let word = 0
   for (const { low, width, to } of f.slices) word |= (((operand - f.bias) >>> to) & ((1 << width) - 1)) << low
   return word
-}
-
-/** As `insert`, but refuses an operand that does not fit. */
-export function insertChecked(f: Field, operand: number, what: string): number {
-  if (!fits(f, operand)) throw new KernelError('EINVAL', `${what} cannot be ${operand}: it does not fit its field`)
-  return insert(f, operand)
 }
 
 const rd = register(7)

@@ -1,0 +1,66 @@
+/** Runs differential cases on the reference interpreter. */
+import {
+  CSR_ADDRESS,
+  type Engine,
+  Exit,
+  Hart,
+  type HartMemory,
+  Interpreter,
+  ReservationTable,
+} from '../../../../src/guest/index.ts'
+import { ARENA, hashArena } from './arena.ts'
+import { assembleProgram, type Case, CASE_CSRS, type CaseCsr, type Outcome } from './case.ts'
+import { PagedMemory } from './paged-memory.ts'
+
+/** One hart, used for case after case. */
+export class OurSide {
+  private readonly memory = new PagedMemory()
+  private readonly hart: Hart
+  private readonly engine: Engine
+  private readonly template: Uint8Array
+  private readonly words: Uint32Array
+
+  /** @param makeEngine the engine under test */
+  constructor(template: Uint8Array, makeEngine: (hart: Hart) => Engine = (hart) => new Interpreter(hart)) {
+    const memory: HartMemory = this.memory
+    this.hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
+    this.engine = makeEngine(this.hart)
+    this.template = template
+    this.words = new Uint32Array(this.memory.bytes.u8.buffer)
+  }
+
+  /** @param budget instructions after which the case counts as endless */
+  run(c: Case, budget = 2000): Outcome {
+    const { hart } = this
+    const code = assembleProgram(c.program)
+    this.memory.bytes.u8.set(this.template)
+    this.memory.bytes.u8.set(code, c.entry - ARENA)
+    hart.reset(BigInt(c.entry), 0n)
+    for (const name of CASE_CSRS) {
+      if (name !== 'sip') hart.writeCsr(CSR_ADDRESS[name], c.csrs[name])
+    }
+    for (const line of [1, 5, 9] as const) hart.setInterrupt(line, (c.csrs.sip >> BigInt(line)) % 2n === 1n)
+    // Enter the program as the shim's mret does: the privilege changes, sstatus does not.
+    if (!c.supervisor) {
+      const status = hart.readCsr(CSR_ADDRESS.sstatus) as bigint
+      hart.writeCsr(CSR_ADDRESS.sstatus, status & ~0x122n)
+      hart.writeCsr(CSR_ADDRESS.sepc, BigInt(c.entry))
+      hart.sret()
+      hart.writeCsr(CSR_ADDRESS.sstatus, status)
+      hart.writeCsr(CSR_ADDRESS.sepc, c.csrs.sepc)
+    }
+    for (let n = 1; n < 32; n++) hart.setRegister(n, c.registers[n] as bigint)
+
+    const reason = this.engine.run(budget)
+    const csrs = Object.fromEntries(
+      CASE_CSRS.map((name) => [name, hart.readCsr(CSR_ADDRESS[name]) as bigint]),
+    ) as Record<CaseCsr, bigint>
+    return {
+      registers: Array.from({ length: 32 }, (_, n) => hart.register(n)),
+      csrs,
+      pc: hart.pc,
+      hash: hashArena(this.words),
+      endless: reason !== Exit.RISCV_SBI,
+    }
+  }
+}
