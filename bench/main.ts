@@ -7,8 +7,11 @@
 import { writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { machine } from './machine.ts'
+import { memory } from './memory.ts'
 import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
+import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
 import { dontneed } from './dontneed.ts'
 import { interpreter } from './interpreter.ts'
@@ -16,9 +19,19 @@ import { spteFill } from './spte-fill.ts'
 import { srcu } from './srcu.ts'
 import { taskSwitch } from './task-switch.ts'
 
-const SUBJECTS: readonly Subject[] = [srcu, taskSwitch, callouts, spteFill, dontneed, interpreter]
+const SUBJECTS: readonly Subject[] = [
+  srcu,
+  taskSwitch,
+  callouts,
+  spteFill,
+  dontneed,
+  interpreter,
+  machine,
+  audit,
+  memory,
+]
 
-function machine(): string {
+function machineInWords(): string {
   const processors = cpus()
   const gib = Math.round(totalmem() / 2 ** 30)
   return `${processors[0]!.model.trim()}, ${processors.length} cores, ${gib} GiB, Node ${process.version} (V8 ${process.versions.v8})`
@@ -38,7 +51,7 @@ if (wanted.length === 0) {
   console.error('--write needs all subjects: RESULTS.md is from one run')
   process.exitCode = 2
 } else {
-  console.log(`${machine()}\n`)
+  console.log(`${machineInWords()}\n`)
   const reports: [Subject, Report][] = []
   for (const subject of wanted) {
     console.log(`== ${subject.title} ==\n`)
@@ -47,7 +60,7 @@ if (wanted.length === 0) {
     reports.push([subject, report])
   }
   if (values.write === true) {
-    const head = `# Results\n\nMachine: ${machine()}. One run of \`npm run bench -- --write\`; ratios are within this run.`
+    const head = `# Results\n\nMachine: ${machineInWords()}. One run of \`npm run bench -- --write\`; ratios are within this run.`
     const body = reports.map(([subject, report]) => asMarkdown(subject, report))
     writeFileSync(new URL('../../bench/RESULTS.md', import.meta.url), `${[head, ...body].join('\n\n')}\n`)
     console.log('bench/RESULTS.md is written')

@@ -39,7 +39,6 @@ export function lockCard(lock: LockClass, classes: readonly LockClass[]): string
   const nesting = new Nesting(classes)
   const outer = classes.filter((other) => nesting.directlyInside(other).includes(lock))
   const inner = nesting.directlyInside(lock)
-  const names = (locks: readonly LockClass[]): string => locks.map((other) => `\`${other.name}\``).join(', ') || 'nothing'
   return [
     `### \`${lock.name}\``,
     '',
@@ -52,6 +51,8 @@ export function lockCard(lock: LockClass, classes: readonly LockClass[]): string
     `| protects | ${lock.protects} |`,
   ].join('\n')
 }
+
+const names = (locks: readonly LockClass[]): string => locks.map((lock) => `\`${lock.name}\``).join(', ') || 'nothing'
 
 export interface LockRoom {
   /** Room that declares them. */

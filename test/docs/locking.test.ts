@@ -1,5 +1,4 @@
-import { writeFileSync } from 'node:fs'
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { hostLockClasses } from '../../src/host/index.ts'
@@ -44,11 +43,12 @@ test('a lock is drawn under each lock it nests directly in, and in full only onc
   const outer = lockClass({ name: 'outer', type: 'mutex', protects: 'a' })
   const left = lockClass({ name: 'left', type: 'mutex', protects: 'b', inside: [outer] })
   const right = lockClass({ name: 'right', type: 'mutex', protects: 'c', inside: [outer] })
-  const inner = lockClass({ name: 'inner', type: 'rwsem', protects: 'd', inside: [left, right, outer] })
   const leaf = lockClass({ name: 'leaf', type: 'spinlock', protects: 'e' })
-  const classes = [outer, left, right, lockClass({ ...inner, outside: [leaf] }), leaf]
+  const inside = [left, right, outer]
+  const inner = lockClass({ name: 'inner', type: 'rwsem', protects: 'd', inside, outside: [leaf] })
+  const classes = [outer, left, right, inner, leaf]
   t.deepEqual(lockTree(classes), ['outer', '  left', '    inner', '      leaf', '  right', '    inner (see above)'])
-  const card = lockCard(classes[3]!, classes)
+  const card = lockCard(inner, classes)
   t.regex(card, /\| inside \| `left`, `right` \|/)
   t.regex(card, /\| outside \| `leaf` \|/)
 })
