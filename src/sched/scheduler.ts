@@ -224,7 +224,7 @@ export class Scheduler {
     if (this.contended) await this.point(this, 'r', options.why)
     if (condition()) return
     const task = this.current
-    const target = { describe: () => options.why, holders: options.holders ?? (() => []) }
+    const target = { spins: true, describe: () => options.why, holders: options.holders ?? (() => []) }
     const spinner = { task, condition }
     this.spinners.push(spinner)
     while (!condition()) await this.block(target)
@@ -326,7 +326,12 @@ export class Scheduler {
     }
     if (this.trace.on) {
       const prev = this.running
-      const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
+      const prevState =
+        prev === null || prev.state === 'done'
+          ? 'X'
+          : prev.state === 'blocked' && prev.waitsFor?.spins !== true
+            ? 'D'
+            : 'R'
       this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
     }
     this.contended = this.policy.preemptive && this.ready.length > 0
