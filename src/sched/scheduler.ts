@@ -238,6 +238,10 @@ export class Scheduler {
 
   leaveAtomic(what: string): void {
     const atomic = this.current.atomic
+    if (atomic.at(-1) === what) {
+      atomic.pop()
+      return
+    }
     const at = atomic.lastIndexOf(what)
     if (at < 0) throw new KernelBug(`${what}: left, but not entered by task ${this.current.name}`, 'I6')
     atomic.splice(at, 1)

@@ -1,5 +1,7 @@
 /** view: events and states as plain text. */
 export { histogramLines } from './histogram.ts'
+export { lockCard, lockTree, lockingDocument } from './locking.ts'
+export type { LockRoom } from './locking.ts'
 export { pageLines } from './page.ts'
 export type { PageReport } from './page.ts'
 export { infoMemLines, pageTableLeaves, pteAttributes, spteLines } from './page-table.ts'
