@@ -326,13 +326,11 @@ export class Scheduler {
     }
     if (this.trace.on) {
       const prev = this.running
-      const prevState =
-        prev === null || prev.state === 'done'
-          ? 'X'
-          : prev.state === 'blocked' && prev.waitsFor?.spins !== true
-            ? 'D'
-            : 'R'
-      this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      // A task that only let the surrounding program breathe has not switched: real time leaves no trace.
+      const prevState = switchState(prev)
+      if (prev !== next || prevState === 'D') {
+        this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      }
     }
     this.contended = this.policy.preemptive && this.ready.length > 0
     this.running = next
@@ -408,6 +406,12 @@ export class Scheduler {
     if (task === null) return NOBODY
     return { task: task.name, pid: task.pid, cpu: task.cpu, now: this.clock.now }
   }
+}
+
+/** As Linux prints it: X has ended, D sleeps, R could go on or spins. */
+function switchState(task: Task | null): 'R' | 'D' | 'X' {
+  if (task === null || task.state === 'done') return 'X'
+  return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
 }
 
 const SLEEP: WaitTarget = { describe: () => 'a timer', holders: () => [] }

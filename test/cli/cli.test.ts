@@ -17,11 +17,13 @@ interface Result {
   readonly err: string
 }
 
+/** What was written, one character a byte. */
+const text = (piece: string | Uint8Array): string =>
+  typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
+
 /** Runs a command in this process, with streams that are no terminals. */
 async function umbra(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Result> {
   let [out, err] = ['', '']
-  const text = (piece: string | Uint8Array): string =>
-    typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
   const code = await runCommand(args, {
     stdout: { write: (piece) => (out += text(piece)) },
     stderr: { write: (piece) => (err += text(piece)) },
@@ -121,7 +123,7 @@ test('wrong usage is one clear line, a hint where there is one, and exit code 2'
   await refuses(t, ['run', 'hello', 'twice'], "unexpected argument 'twice'", 'umbra help run shows what it takes')
   await refuses(t, ['run', 'hello', '--memory', 'lots'], "--memory is 'lots'; expected a size such as 4096, 64K or 2M")
   await refuses(t, ['run', 'hello', '--memory'], /^umbra: --memory needs a value: guest memory/)
-  await refuses(t, ['run', 'hello', '--memory', '--debug'], /^umbra: --memory needs a value: guest memory/)
+  await refuses(t, ['run', 'hello', '--memory', '--seed'], /^umbra: --memory needs a value: guest memory/)
   await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 or more")
   await refuses(t, ['run', 'hello', '--json=yes'], "--json takes no value; it was given 'yes'")
   await refuses(
@@ -305,7 +307,7 @@ test('a spent budget is exit code 3, a guest that cannot go on is exit code 2, a
   t.regex(nowhere.err, /\nconsistent, but guest jump-nowhere: .*\n$/)
   const memory = await umbra(['run', 'patterns', '--frames', '96', '--swap', '0'])
   t.is(memory.code, 3)
-  t.regex(memory.err, /\nUNFINISHED: guest patterns: .*out of memory/)
+  t.regex(memory.err, /\nUNFINISHED: guest patterns: .*no memory left/)
 })
 
 test('--json on run: console text, figures and the verdict as objects', async (t) => {
