@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
@@ -10,8 +12,8 @@ import { Kernel } from '../../src/host/index.ts'
 import { random } from '../../src/sched/index.ts'
 import type { KernelOptions } from '../../src/host/index.ts'
 
-const prebuilt = (name: string): Uint8Array =>
-  new Uint8Array(readFileSync(fileURLToPath(new URL(`../../../examples/guests/prebuilt/${name}.elf`, import.meta.url))))
+const guests = fileURLToPath(new URL('../../../examples/guests/', import.meta.url))
+const prebuilt = (name: string): Uint8Array => new Uint8Array(readFileSync(join(guests, 'prebuilt', `${name}.elf`)))
 
 /** Boot arguments that keep the runs short. */
 const BOOTARGS: Readonly<Record<string, string>> = {
@@ -99,6 +101,29 @@ test('paging is right in every way that a VM can be set up', async (t) => {
   }
   const vm = { paging: 'shadow', shadowPageLimit: 12 } as const
   shutDown(t, await runGuest('paging', { vm }), 'paging', 'with few shadow pages')
+})
+
+test('QEMU prints what is expected here', (t) => {
+  if (process.env['UMBRA_LONG'] !== '1') {
+    t.log('skipped: set UMBRA_LONG=1')
+    t.pass()
+    return
+  }
+  const tools = ['qemu-system-riscv64', 'riscv64-unknown-elf-gcc', 'fdtput']
+  const absent = tools.find((tool) => spawnSync(tool, ['--version']).error !== undefined)
+  if (absent !== undefined) {
+    t.log(`skipped: ${absent} is not installed`)
+    t.pass()
+    return
+  }
+  for (const [guest, expected] of Object.entries(EXPECTED)) {
+    const harts = guest === 'smp' || guest === 'selfmod' ? '2' : '1'
+    const file = join(guests, 'prebuilt', `${guest}.elf`)
+    const output = spawnSync(join(guests, 'qemu.sh'), [file, harts, BOOTARGS[guest] ?? ''])
+      .stdout.toString()
+      .replaceAll('\r', '')
+    t.is(output.slice(-expected.length), expected, guest)
+  }
 })
 
 test('a quantum of any length gives the same output', async (t) => {
