@@ -103,6 +103,8 @@ export class Ksm {
     await this.mutex.lock()
     let merged = 0
     for (const mm of Array.from(this.mms)) {
+      // It may have exited while another one was scanned.
+      if (!this.isEntered(mm)) continue
       mm.grab()
       for (const hva of await this.mergeableAddresses(mm)) merged += await this.scanPlace({ mm, hva })
       mm.drop()

@@ -111,6 +111,11 @@ export class PageMap {
     return PAGE_KINDS[this.kind[pfn] as number] as PageKind
   }
 
+  /** A frame that changes its use without passing through the allocator. */
+  setKind(pfn: Pfn, kind: PageKind): void {
+    this.kind[pfn] = PAGE_KINDS.indexOf(kind)
+  }
+
   /** The lock of a page. Protects its identity (see `pageLock`). */
   lockOf(pfn: Pfn): Mutex {
     const lock = this.locks[pfn]

@@ -167,6 +167,8 @@ export class Reclaim implements Reclaimer {
     }
     if (pages.maps(pfn) > 0 && !(await tryToUnmap(kernel, pfn))) return 'activated'
     if (!anonymous && !pages.test(pfn, PG_SWAPCACHE) && !this.moveToSwap(pfn)) return 'activated'
+    // Unmapped, and without a slot: no address shows it any more, whatever it holds.
+    if (anonymous && !pages.test(pfn, PG_SWAPCACHE)) pages.clear(pfn, PG_DIRTY)
     if (pages.test(pfn, PG_DIRTY) && !(await this.pageout(pfn))) return 'kept'
     return this.removeMapping(pfn) ? 'reclaimed' : 'kept'
   }

@@ -345,6 +345,16 @@ test('wfi exits behind itself unless an enabled interrupt is pending, masked or 
   t.is(bench.hart.pc, BigInt(BASE + 8))
 })
 
+test('ebreak in a debugged hart exits at the instruction, whatever the mode', (t) => {
+  for (const name of ['ebreak', 'c.ebreak']) {
+    const bench = new TestBench().at(BASE).put(name).user()
+    bench.hart.debugged = true
+    t.is(bench.engine.run(2), Exit.DEBUG)
+    t.is(bench.hart.pc, BigInt(BASE))
+    t.is(bench.csr('scause'), 0n)
+  }
+})
+
 test('sfence.vma names the page and the address space, -1 for all', (t) => {
   const bench = new TestBench().at(BASE)
   bench.put('sfence.vma').put('sfence.vma', { rs1: A0 }).put('sfence.vma', { rs1: A0, rs2: A1 })

@@ -170,7 +170,9 @@ export class Interpreter extends DataAccess implements Engine, Emitter<bigint, b
   }
 
   ebreak(): void {
-    this.raise(Cause.BREAKPOINT, 0n)
+    if (!this.hart.debugged) return this.raise(Cause.BREAKPOINT, 0n)
+    this.flow = Flow.EXIT
+    this.exit = Exit.DEBUG
   }
 
   wfi(): void {

@@ -55,6 +55,8 @@ export interface MachineOptions {
   readonly budget?: number
   /** Sees console output as it is written. */
   readonly onConsole?: ConsoleSink
+  /** The class of its VM: a variant of a part of it is a subclass. Default `Vm`. */
+  readonly vmClass?: typeof Vm
   /** What executes a hart. Default: the reference interpreter. */
   readonly engine?: (hart: Hart) => Engine
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
@@ -129,7 +131,7 @@ export class Machine {
     let vm: Vm | null = null
     try {
       const ram = options.process?.ram ?? (await mm.mmap({ length, prot: 'rw' }))
-      vm = await Vm.create(mm, options.vm)
+      vm = await (options.vmClass ?? Vm).create(mm, options.vm)
       await vm.setMemslot({ id: 0, gpa: RAM_BASE, length, hva: ram.start })
       const machine = new Machine(vm, mm, ram, program, options)
       for (const { gpa: address, bytes } of program.segments) await vm.writeGuest(gpa(address), bytes)
