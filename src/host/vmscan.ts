@@ -24,7 +24,7 @@ const CLUSTER = 32
 const PASSES = 4
 
 /** What became of a page that reclaim looked at. */
-export type Verdict = 'reclaimed' | 'activated' | 'kept'
+export type ReclaimVerdict = 'reclaimed' | 'activated' | 'kept'
 
 export class Reclaim implements Reclaimer {
   protected readonly kernel: Kernel
@@ -131,7 +131,7 @@ export class Reclaim implements Reclaimer {
   protected async shrinkPage(pfn: Pfn, ignoreReferences: boolean): Promise<boolean> {
     const { lru, pages, trace, swap, allocator } = this.kernel
     const lock = pages.lockOf(pfn)
-    let verdict: Verdict = 'kept'
+    let verdict: ReclaimVerdict = 'kept'
     let referenced = false
     if (lock.tryLock()) {
       referenced = !ignoreReferences && (await this.wasReferenced(pfn))
@@ -157,7 +157,7 @@ export class Reclaim implements Reclaimer {
   }
 
   /** Unmaps, writes, and frees an unused page. The page is locked and isolated. */
-  protected async evict(pfn: Pfn): Promise<Verdict> {
+  protected async evict(pfn: Pfn): Promise<ReclaimVerdict> {
     const { kernel } = this
     const { pages, swap } = kernel
     const anonymous = pages.test(pfn, PG_ANON)
