@@ -1,2 +1,68 @@
-/** Examples. */
-export const examples = true
+/**
+ * `npm run bench [-- [--write] FILTER...]`: measures the subjects whose names contain one of the filters.
+ *
+ * R1 Ratios come from one run: what is compared was measured in turn, on the same machine, within seconds.
+ * R2 Nothing is written unless `--write` asks for bench/RESULTS.md, which needs all subjects.
+ */
+import { writeFileSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { parseArgs } from 'node:util'
+import { machine } from './machine.ts'
+import { memory } from './memory.ts'
+import { asMarkdown, asText } from './report.ts'
+import type { Report, Subject } from './report.ts'
+import { audit } from './audit.ts'
+import { callouts } from './callouts.ts'
+import { dontneed } from './dontneed.ts'
+import { interpreter } from './interpreter.ts'
+import { spteFill } from './spte-fill.ts'
+import { srcu } from './srcu.ts'
+import { taskSwitch } from './task-switch.ts'
+
+const SUBJECTS: readonly Subject[] = [
+  srcu,
+  taskSwitch,
+  callouts,
+  spteFill,
+  dontneed,
+  interpreter,
+  machine,
+  audit,
+  memory,
+]
+
+function machineInWords(): string {
+  const processors = cpus()
+  const gib = Math.round(totalmem() / 2 ** 30)
+  return `${processors[0]!.model.trim()}, ${processors.length} cores, ${gib} GiB, Node ${process.version} (V8 ${process.versions.v8})`
+}
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean' } } })
+const wanted = SUBJECTS.filter(
+  ({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
+)
+
+if (wanted.length === 0) {
+  console.error(
+    `no subject is named ${positionals.join(', ')}; there are ${SUBJECTS.map(({ name }) => name).join(', ')}`,
+  )
+  process.exitCode = 2
+} else if (values.write === true && wanted.length < SUBJECTS.length) {
+  console.error('--write needs all subjects: RESULTS.md is from one run')
+  process.exitCode = 2
+} else {
+  console.log(`${machineInWords()}\n`)
+  const reports: [Subject, Report][] = []
+  for (const subject of wanted) {
+    console.log(`== ${subject.title} ==\n`)
+    const report = await subject.measure()
+    console.log(`${asText(report)}\n`)
+    reports.push([subject, report])
+  }
+  if (values.write === true) {
+    const head = `# Results\n\nMachine: ${machineInWords()}. One run of \`npm run bench -- --write\`; ratios are within this run.`
+    const body = reports.map(([subject, report]) => asMarkdown(subject, report))
+    writeFileSync(new URL('../../bench/RESULTS.md', import.meta.url), `${[head, ...body].join('\n\n')}\n`)
+    console.log('bench/RESULTS.md is written')
+  }
+}

@@ -17,7 +17,7 @@ export interface AuditedVm {
   readonly mmId: number
   /** Every present leaf spte with its address. The visitor must not keep the object. */
   forEachSpte(visit: (spte: AuditedTranslation, sptep: number) => void): void
-  /** Every TLB entry that its vCPU could use: not those of a vCPU with a flush request pending (R2 of the audit). */
+  /** Every TLB entry that its vCPU could use: not those of a vCPU with a flush request pending (R3 of the audit). */
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void
   /** The byte address that backs a guest frame, or -1. */
   hvaOf(gfn: number): number
@@ -34,14 +34,18 @@ export interface HostPte {
 }
 
 export interface AuditedWorld {
-  vms(): Iterable<AuditedVm>
+  vms(): readonly AuditedVm[]
   vm(id: number): AuditedVm | undefined
   /** What the host page table of an mm says about an address now. */
   hostPte(mm: number, hva: number): HostPte
+  /** Somebody may be in the middle of changing PTEs of the mm. */
+  isPageTableLocked(mm: number): boolean
   /** Somebody owns the frame. */
   isAllocated(pfn: number): boolean
   /** The frame is marked newer than its file or swap slot. */
   isDirty(pfn: number): boolean
+  /** The frame is marked used since reclaim last looked. */
+  isReferenced(pfn: number): boolean
   /** Name of a host thread whose TLB names the frame, or null. */
   hostTlbNaming(pfn: number): string | null
   /** References and frames that nobody accounts for at the end of a run, a line each (I14). */

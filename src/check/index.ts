@@ -1,4 +1,4 @@
-/** check: the auditor, golden memory and the storms. */
+/** check: the auditor, golden memory, the storms, and runs with all of them. */
 export { Auditor, violationOf } from './auditor.ts'
 export type { AuditLevel, AuditorOptions } from './auditor.ts'
 export type { AuditedTranslation, AuditedVm, AuditedWorld, HostPte } from './audited-world.ts'
@@ -8,4 +8,24 @@ export { EventHistory } from './event-history.ts'
 export type { PageNames, PastEvent } from './event-history.ts'
 export { GoldenMemory, describeMismatch } from './golden-memory.ts'
 export type { GoldenMismatch } from './golden-memory.ts'
+export { FigureCollector, total, vacuity } from './figures.ts'
+export type { HookFigures, HostFigures, MmFigures, SrcuFigures, Tally, Work } from './figures.ts'
+export { Histogram } from './histogram.ts'
+export { checksMade, ranked, verdictOf } from './report.ts'
+export type {
+  AuditReport,
+  GuestProgress,
+  GuestReport,
+  Outcome,
+  RunProgress,
+  RunReport,
+  StormReport,
+  Verdict,
+} from './report.ts'
+export { StormTarget, stormKinds } from './storm/index.ts'
+export type { StormKind, StormRegion } from './storm/index.ts'
+export { injections } from './inject.ts'
+export type { Injection } from './inject.ts'
+export { Session } from './session.ts'
+export type { GuestSpec, SessionOptions, StormOptions } from './session.ts'
 export { KernelWorld } from './kernel-world.ts'

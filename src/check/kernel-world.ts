@@ -1,62 +1,31 @@
 /** A real kernel and its VMs, as the auditor reads them. */
-
 import type { Gfn } from '../base/index.ts'
-import { PG_DIRTY, ptePfn, ptePresent, pteValid, pteWrite } from '../host/index.ts'
+import { PG_DIRTY, PG_REFERENCED, ptePfn, pteValid, pteWrite } from '../host/index.ts'
 import type { Kernel } from '../host/index.ts'
-import { ptePpn } from '../hardware/index.ts'
-import { OUTSIDE_GUEST_MODE, Vm, isLeafSpte, isWritableSpte } from '../mmu/index.ts'
+import { Vm, forEachSpte, forEachTlbEntry } from '../mmu/index.ts'
 import type { AuditedTranslation, AuditedVm, AuditedWorld, HostPte } from './audited-world.ts'
 
 const ABSENT: HostPte = { present: false, pfn: -1, writable: false }
 
 class KernelVm implements AuditedVm {
+  readonly id: number
+  readonly mmId: number
   private readonly vm: Vm
 
   constructor(vm: Vm) {
     this.vm = vm
-  }
-
-  get id(): number {
-    return this.vm.id
-  }
-
-  get mmId(): number {
-    return this.vm.backing.mmId
+    this.id = vm.id
+    this.mmId = vm.backing.mmId
   }
 
   forEachSpte(visit: (spte: AuditedTranslation, sptep: number) => void): void {
-    const { memory, sptes } = this.vm
-    const seen = new Set<object>()
-    for (const page of sptes.pages.values()) {
-      if (seen.has(page)) continue
-      seen.add(page)
-      if (page.used === 0) continue
-      for (let index = 0; index < page.entries; index++) {
-        const sptep = page.sptep(index)
-        const low = memory.readLow(sptep)
-        if (!isLeafSpte(low)) continue
-        const gfn = page.gfnOf(index)
-        const pfn = ptePpn(low, memory.readHigh(sptep))
-        visit({ gfn, hva: this.hvaOf(gfn), pfn, writable: isWritableSpte(low) }, sptep)
-      }
-    }
+    forEachSpte(this.vm, (spte) => visit(spte, spte.sptep))
   }
 
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void {
-    const { requests } = this.vm
-    for (const vcpu of this.vm.vcpus) {
-      if (requests.modes[vcpu.id] === OUTSIDE_GUEST_MODE && requests.requests[vcpu.id] !== 0) continue
-      for (const [tlb, writable] of [
-        [vcpu.tlb.read, false],
-        [vcpu.tlb.write, true],
-        [vcpu.tlb.execute, false],
-      ] as const) {
-        tlb.forEachValid((index) => {
-          const gfn = tlb.extraAt(index)
-          visit({ gfn, hva: this.hvaOf(gfn), pfn: tlb.pfnAt(index), writable }, vcpu.id)
-        })
-      }
-    }
+    forEachTlbEntry(this.vm, ({ usable, access, gfn, hva, pfn, vcpu }) => {
+      if (usable) visit({ gfn, hva: hva === 0 ? -1 : hva, pfn, writable: access === 'write' }, vcpu)
+    })
   }
 
   hvaOf(gfn: number): number {
@@ -81,8 +50,10 @@ export class KernelWorld implements AuditedWorld {
     this.kernel = kernel
   }
 
-  *vms(): Iterable<AuditedVm> {
-    for (const vm of this.kernel.vms) if (vm instanceof Vm) yield new KernelVm(vm)
+  vms(): readonly AuditedVm[] {
+    const found: AuditedVm[] = []
+    for (const vm of this.kernel.vms) if (vm instanceof Vm) found.push(new KernelVm(vm))
+    return found
   }
 
   vm(id: number): AuditedVm | undefined {
@@ -94,30 +65,38 @@ export class KernelWorld implements AuditedWorld {
     for (const space of this.kernel.mms) {
       if (space.id !== mm) continue
       const pte = space.pageTable.read(hva)
-      if (!ptePresent(pte) || !pteValid(pte)) return ABSENT
-      return { present: true, pfn: ptePfn(pte), writable: pteWrite(pte) }
+      return pteValid(pte) ? { present: true, pfn: ptePfn(pte), writable: pteWrite(pte) } : ABSENT
     }
     return ABSENT
   }
 
+  isPageTableLocked(mm: number): boolean {
+    for (const space of this.kernel.mms) if (space.id === mm) return space.pageTableLock.isLocked
+    return false
+  }
+
   isAllocated(pfn: number): boolean {
-    return this.kernel.pages.kind[pfn] !== 0
+    return this.kernel.pages.kindOf(pfn as never) !== 'free'
   }
 
   isDirty(pfn: number): boolean {
-    return ((this.kernel.pages.flags[pfn] ?? 0) & PG_DIRTY) !== 0
+    return this.kernel.pages.test(pfn as never, PG_DIRTY)
+  }
+
+  isReferenced(pfn: number): boolean {
+    return pfn === this.kernel.zeroPfn || this.kernel.pages.test(pfn as never, PG_REFERENCED)
   }
 
   hostTlbNaming(pfn: number): string | null {
     for (const mm of this.kernel.mms) {
       for (const thread of mm.threads) {
+        let names = false
         for (const tlb of [thread.loadTlb, thread.storeTlb]) {
-          let names = false
           tlb.forEachValid((index) => {
-            if (tlb.pfnAt(index) === pfn) names = true
+            names ||= tlb.pfnAt(index) === pfn
           })
-          if (names) return thread.name
         }
+        if (names) return thread.name
       }
     }
     return null

@@ -50,7 +50,6 @@ export function leakReport(kernel: Kernel): string[] {
       else census.ref(place)
     }
   }
-  for (const pfn of kernel.ksm.stablePages()) census.ref(pfn)
   for (let frame = 1; frame < pages.frames; frame++) checkFrame(kernel, census, frame as Pfn, lines)
   for (let slot = 1; slot <= swap.device.slots; slot++) {
     const named = census.slots.get(slot) ?? 0

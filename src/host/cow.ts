@@ -68,17 +68,13 @@ function makeWritable(vma: Vma, hva: Hva, pte: number): void {
 
 /** Is this PTE the only owner of an anonymous page (Linux: wp_can_reuse_anon_folio)? One step. */
 function wpCanReuse(vma: Vma, pfn: Pfn): boolean {
-  const { pages, swap, allocator } = vma.mm.kernel
+  const { pages, swap } = vma.mm.kernel
   if (pages.test(pfn, PG_KSM)) return false
   const inCache = pages.test(pfn, PG_SWAPCACHE)
   if (pages.refs(pfn) > (inCache ? 2 : 1)) return false
   const lock = pages.lockOf(pfn)
   if (!lock.tryLock()) return false
-  if (inCache && swap.count(pages.private[pfn] as number) === 0) {
-    swap.remove(pfn)
-    pages.set(pfn, PG_DIRTY)
-    allocator.put(pfn)
-  }
+  if (inCache) swap.freeCacheLocked(pfn)
   const alone = pages.refs(pfn) === 1
   // From now on only this VMA can map it: its own anon_vma finds it.
   if (alone) pages.mapping[pfn] = vma.anonVma
@@ -108,17 +104,19 @@ async function wpPageShared(vma: Vma, hva: Hva, pte: number): Promise<void> {
 }
 
 /** Gives the VMA a page of its own. Holds a reference to `old`, which it drops; null stands for the zero page. */
-async function wpPageCopy(vma: Vma, hva: Hva, pte: number, old: Pfn | null): Promise<void> {
+async function wpPageCopy(vma: Vma, hva: Hva, expected: number, old: Pfn | null): Promise<void> {
   const { mm } = vma
   const { kernel } = mm
   const copy = await copyForWrite(vma, hva, old)
   const range = await openWindow(vma, hva)
   await mm.pageTableLock.lock()
-  const same = mm.pageTable.read(hva) === pte
+  const same = mm.pageTable.read(hva) === expected
   if (same) {
     mm.ptepClearFlush(hva, mm.pageTable.slot(hva) as Hpa)
     newAnonPage(vma, hva, copy)
-    await mm.setPteAtNotify(hva, pteMkwrite(pteMkdirty(mkPte(copy, vma.prot))))
+    const pte = mkPte(copy, vma.prot)
+    // KSM gives up a shared page by a write fault of its own, also where the program may only read.
+    await mm.setPteAtNotify(hva, vma.writable ? pteMkwrite(pteMkdirty(pte)) : pte)
     if (old !== null) {
       kernel.pages.removeRmap(old)
       mm.rss--

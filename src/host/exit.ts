@@ -13,7 +13,6 @@
  * R2 When it returns, the mm maps nothing and owns only its root table.
  */
 import { mmuNotifierRelease } from '../notifier/index.ts'
-import { ksmExit } from './ksm.ts'
 import type { Mm } from './mm.ts'
 import { MmuGather } from './mmu-gather.ts'
 import { TASK_SIZE } from './page-table.ts'
@@ -25,7 +24,7 @@ export async function exitMmap(mm: Mm): Promise<void> {
   const { trace } = mm.kernel
   if (trace.on) trace.emit({ name: 'mm_exit', mm: mm.id })
   await mmuNotifierRelease(mm)
-  await ksmExit(mm)
+  await mm.kernel.ksm.leave(mm)
 
   await mm.mmapLock.downRead()
   const vmas = mm.vmas.all()

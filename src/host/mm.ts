@@ -22,12 +22,18 @@ import type { MmuNotifierEvent, MmuNotifierRange, NotifierMm, RangeOptions, Srcu
 import { Mutex, RwSemaphore, SpinLock } from '../sched/index.ts'
 import type { ExclusiveLock, Scheduler } from '../sched/index.ts'
 import { exitMmap } from './exit.ts'
+import { fork } from './fork.ts'
 import { HostThread } from './host-thread.ts'
 import type { Kernel } from './kernel.ts'
 import { mmapLock, pageTableLock } from './locks.ts'
+import { madvise } from './madvise.ts'
+import type { Advice } from './madvise.ts'
 import { mmDropAllLocks, mmTakeAllLocks } from './mm-all-locks.ts'
 import { mmap } from './mmap.ts'
-import type { Mapping, MmapOptions } from './mmap.ts'
+import type { Mapping, MmapOptions, Prot } from './mmap.ts'
+import { mprotect } from './mprotect.ts'
+import { mremap } from './mremap.ts'
+import type { MremapOptions } from './mremap.ts'
 import { munmap } from './munmap.ts'
 import { PageTable, TASK_SIZE } from './page-table.ts'
 import { pteNone, ptePfn, ptePresent, pteWrite } from './pte.ts'
@@ -92,6 +98,26 @@ export class Mm implements NotifierMm {
   /** Unmaps [start, start + length). See munmap.ts. */
   munmap(start: number, length: number): Promise<void> {
     return munmap(this, start, length)
+  }
+
+  /** Changes the rights to [start, start + length). See mprotect.ts. */
+  mprotect(start: number, length: number, prot: Prot): Promise<void> {
+    return mprotect(this, start, length, prot)
+  }
+
+  /** Advises on [start, start + length). See madvise.ts. */
+  madvise(start: number, length: number, advice: Advice): Promise<void> {
+    return madvise(this, start, length, advice)
+  }
+
+  /** Resizes or moves [start, start + oldLength). See mremap.ts. */
+  mremap(start: number, oldLength: number, newLength: number, options?: MremapOptions): Promise<Mapping> {
+    return mremap(this, start, oldLength, newLength, options)
+  }
+
+  /** A child that shows what this mm shows now. See fork.ts. */
+  fork(name?: string): Promise<Mm> {
+    return fork(this, name)
   }
 
   /** A user thread of this address space, with TLBs of its own. The caller runs it in a task. */

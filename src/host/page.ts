@@ -14,6 +14,7 @@ import type { Scheduler } from '../sched/index.ts'
 import { pageLock } from './locks.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
+import type { StableNode } from './ksm.ts'
 
 /** The page was used since reclaim last looked. */
 export const PG_REFERENCED: number = 1 << 0
@@ -43,7 +44,7 @@ export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as c
 export type PageKind = (typeof PAGE_KINDS)[number]
 
 /** What an rmap walk starts from. */
-export type PageMapping = AnonVma | AddressSpace
+export type PageMapping = AnonVma | AddressSpace | StableNode
 
 export class PageMap {
   /** Frames in all. Immutable. */
@@ -108,6 +109,11 @@ export class PageMap {
 
   kindOf(pfn: Pfn): PageKind {
     return PAGE_KINDS[this.kind[pfn] as number] as PageKind
+  }
+
+  /** A frame that changes its use without passing through the allocator. */
+  setKind(pfn: Pfn, kind: PageKind): void {
+    this.kind[pfn] = PAGE_KINDS.indexOf(kind)
   }
 
   /** The lock of a page. Protects its identity (see `pageLock`). */

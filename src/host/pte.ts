@@ -25,8 +25,9 @@ const PTE_PROT_NONE = PTE_G
 export const PTE_SPECIAL: number = PTE_RSW_LOW
 const PPN_SHIFT = 10
 
-/** Type of the non-present entry that stands for a page under migration. */
-export const SWP_MIGRATION = 30
+/** Types of the non-present entries that stand for a page under migration, mapped read-only or writable. */
+export const SWP_MIGRATION_READ = 30
+export const SWP_MIGRATION_WRITE = 31
 const TYPE_SHIFT = 7
 const TYPE_MASK = 31
 const OFFSET_SHIFT = 12
@@ -68,10 +69,10 @@ export const swapEntry = (type: number, offset: number): number =>
 export const swapType = (entry: number): number => (entry >>> TYPE_SHIFT) & TYPE_MASK
 export const swapOffset = (entry: number): number => entry >>> OFFSET_SHIFT
 export const isMigrationEntry = (pte: number): boolean =>
-  !pteNone(pte) && !ptePresent(pte) && swapType(pte) === SWP_MIGRATION
+  !pteNone(pte) && !ptePresent(pte) && swapType(pte) >= SWP_MIGRATION_READ
 /** A page in swap. */
 export const isSwapEntry = (pte: number): boolean =>
-  !pteNone(pte) && !ptePresent(pte) && swapType(pte) !== SWP_MIGRATION
+  !pteNone(pte) && !ptePresent(pte) && swapType(pte) < SWP_MIGRATION_READ
 
 /** `r`, `w`, `x` letters, `-` for none. */
 export function protText(prot: number): string {

@@ -23,7 +23,7 @@ import { mmuNotifierClearFlushYoung } from '../notifier/index.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
 import type { Kernel } from './kernel.ts'
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE } from './page.ts'
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE } from './page.ts'
 import {
   pteDirty,
   pteMkclean,
@@ -56,7 +56,8 @@ export function newAnonPage(vma: Vma, hva: number, pfn: Pfn): void {
 export async function rmapWalk(kernel: Kernel, pfn: Pfn, visit: RmapVisitor): Promise<void> {
   const { pages } = kernel
   const mapping = pages.mapping[pfn] ?? null
-  if (mapping === null) return
+  // Pages that KSM shares are neither aged nor moved.
+  if (mapping === null || pages.test(pfn, PG_KSM)) return
   const index = pages.index[pfn] as number
   const anon = pages.test(pfn, PG_ANON)
   const lock = anon ? (mapping as AnonVma).lock : (mapping as AddressSpace).iMmapLock

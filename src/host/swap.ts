@@ -138,14 +138,20 @@ export class Swap {
     if (!pages.test(pfn, PG_SWAPCACHE) || this.counts[pages.private[pfn] as number] !== 0) return
     const lock = pages.lockOf(pfn)
     if (!lock.tryLock()) return
-    if (pages.test(pfn, PG_SWAPCACHE) && this.counts[pages.private[pfn] as number] === 0) {
-      this.remove(pfn)
-      pages.set(pfn, PG_DIRTY)
-      lock.unlock()
-      allocator.put(pfn)
-    } else {
-      lock.unlock()
-    }
+    // The cache's reference may be the last: a page is not freed while it is locked.
+    pages.get(pfn)
+    this.freeCacheLocked(pfn)
+    lock.unlock()
+    allocator.put(pfn)
+  }
+
+  /** The same for a page that the caller has locked and refers to (Linux: folio_free_swap). */
+  freeCacheLocked(pfn: Pfn): void {
+    const { pages, allocator } = this.kernel
+    if (!pages.test(pfn, PG_SWAPCACHE) || this.counts[pages.private[pfn] as number] !== 0) return
+    this.remove(pfn)
+    pages.set(pfn, PG_DIRTY)
+    allocator.put(pfn)
   }
 
   private findFree(): number {

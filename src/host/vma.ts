@@ -82,6 +82,10 @@ export class Vma {
     return this.file === null
   }
 
+  get protText(): string {
+    return protText(this.prot)
+  }
+
   /** Index in its mapping of the page at `hva`. */
   indexOf(hva: number): number {
     return this.pgoff + Math.floor((hva - this.start) / PAGE_SIZE)

@@ -51,6 +51,11 @@ export class Reclaim implements Reclaimer {
     return allocator.free > 0
   }
 
+  /** Somebody put an isolated page back, or freed it. */
+  isolationEnded(): void {
+    this.isolationEnds.wakeAll()
+  }
+
   wakeKswapd(): void {
     if (this.kswapdWanted) return
     this.kswapdWanted = true
@@ -97,7 +102,7 @@ export class Reclaim implements Reclaimer {
       while (scan-- > 0 && reclaimed < wanted) {
         const pfn = lru.oldest('inactive')
         if (pfn === -1) break
-        if (await this.shrinkPage(pfn)) reclaimed++
+        if (lru.isolate(pfn) && (await this.shrinkPage(pfn, false))) reclaimed++
       }
     }
     if (trace.on) trace.emit({ name: 'mm_vmscan_end', reclaimed })
@@ -116,15 +121,19 @@ export class Reclaim implements Reclaimer {
     }
   }
 
-  /** Decides about one inactive page. @returns true when its frame was freed */
-  private async shrinkPage(pfn: Pfn): Promise<boolean> {
+  /** Reclaims a page that the caller isolated, used or not (Linux: reclaim_pages). @returns true when it was freed */
+  async reclaimIsolated(pfn: Pfn): Promise<boolean> {
+    return await this.shrinkPage(pfn, true)
+  }
+
+  /** Decides about an isolated page and ends its isolation. @returns true when its frame was freed */
+  private async shrinkPage(pfn: Pfn, ignoreReferences: boolean): Promise<boolean> {
     const { lru, pages, trace, swap, allocator } = this.kernel
-    if (!lru.isolate(pfn)) return false
     const lock = pages.lockOf(pfn)
     let verdict: Verdict = 'kept'
     let referenced = false
     if (lock.tryLock()) {
-      referenced = await this.wasReferenced(pfn)
+      referenced = !ignoreReferences && (await this.wasReferenced(pfn))
       verdict = referenced ? 'activated' : await this.evict(pfn)
       lock.unlock()
     }
@@ -136,7 +145,7 @@ export class Reclaim implements Reclaimer {
     }
     // Perhaps the last reference: the owner may have unmapped the page meanwhile.
     allocator.put(pfn)
-    this.isolationEnds.wakeAll()
+    this.isolationEnded()
     return verdict === 'reclaimed'
   }
 
@@ -158,6 +167,8 @@ export class Reclaim implements Reclaimer {
     }
     if (pages.maps(pfn) > 0 && !(await tryToUnmap(kernel, pfn))) return 'activated'
     if (!anonymous && !pages.test(pfn, PG_SWAPCACHE) && !this.moveToSwap(pfn)) return 'activated'
+    // Unmapped, and without a slot: no address shows it any more, whatever it holds.
+    if (anonymous && !pages.test(pfn, PG_SWAPCACHE)) pages.clear(pfn, PG_DIRTY)
     if (pages.test(pfn, PG_DIRTY) && !(await this.pageout(pfn))) return 'kept'
     return this.removeMapping(pfn) ? 'reclaimed' : 'kept'
   }

@@ -8,16 +8,12 @@
  */
 import type { Hva, Pfn } from '../base/index.ts'
 import type { PhysicalMemory } from '../hardware/index.ts'
+import type { FaultedPage } from '../host/index.ts'
 import type { MmuNotifierOps, Srcu } from '../notifier/index.ts'
 import type { Scheduler } from '../sched/index.ts'
 import type { Vm } from './vm.ts'
 
-/** A page of the mm, with a reference held. */
-export interface FaultedPage {
-  readonly pfn: Pfn
-  /** The host PTE allows writes: an spte may as well. */
-  readonly writable: boolean
-}
+export type { FaultedPage } from '../host/index.ts'
 
 export interface Backing {
   /** Immutable facts. */
@@ -40,7 +36,8 @@ export interface Backing {
   register(notifier: MmuNotifierOps): Promise<void>
   unregister(notifier: MmuNotifierOps): Promise<void>
 
-  /** The VM is gone. */
+  /** The VM runs, is gone: for the registry of VMs. */
+  created(vm: Vm): void
   released(vm: Vm): void
 
   /**

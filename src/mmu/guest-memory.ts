@@ -43,7 +43,7 @@ export async function writeGuest(vm: Vm, address: Gpa, bytes: Uint8Array): Promi
         vm.dirtyLog.markPageDirty(slot, frame)
         traceBytes(vm, 'mem_store', slot.hvaOf(frame) + offset, pfn * PAGE_SIZE + offset, size)
       })
-      if (vm.mmu.isTracked(slot, frame)) {
+      if (vm.pages.shadowing(frame).length > 0) {
         await vm.mmuLock.lock()
         await vm.mmu.trackWrite(frame, offset, size)
         vm.mmuLock.unlock()

@@ -4,9 +4,11 @@ export { CONTEXT_MXR, CONTEXT_SUM, CONTEXT_SUPERVISOR, TranslationContext } from
 export { DirtyLog, countBits } from './dirty-log.ts'
 export { GuestPteSource } from './guest-pte-source.ts'
 export { GuestWalk } from './guest-walk.ts'
+export { consistencyReport, forEachSpte, forEachTlbEntry, windowOf } from './inspect.ts'
+export type { SpteView, TlbView, WindowView } from './inspect.ts'
 export { Invalidation } from './invalidation.ts'
 export type { RetryReason } from './invalidation.ts'
-export { mmuLockClass, slotsArchLockClass, slotsLockClass } from './locks.ts'
+export { mmuLockClass, mmuLockClasses, slotsArchLockClass, slotsLockClass } from './locks.ts'
 export {
   KVM_MEMSLOT_INVALID,
   KVM_MEM_LOG_DIRTY_PAGES,
@@ -15,6 +17,7 @@ export {
   Memslots,
   SlotMemory,
 } from './memslots.ts'
+export { MmBacking } from './mm-backing.ts'
 export type { Mmu, PendingStore } from './mmu.ts'
 export { MmuPage } from './mmu-page.ts'
 export type { MmuPageRole } from './mmu-page.ts'
@@ -26,6 +29,8 @@ export { PageTableCache } from './page-table-cache.ts'
 export * from './requests.ts'
 export { Rmap, RmapPool } from './rmap.ts'
 export { ShadowMmu } from './shadow-mmu.ts'
+export { ShadowSync } from './shadow-sync.ts'
+export { HostPteSource } from './host-pte-source.ts'
 export {
   SPTE_HOST_WRITABLE,
   SPTE_MMU_WRITABLE,

@@ -10,6 +10,8 @@
  *    may take an mm lock (faulting a page in, above all) runs under mmuLock.
  * R2 The hooks take neither slotsLock nor slotsArchLock: a slot change waits for them while it holds both.
  */
+import { pageTableLock } from '../host/index.ts'
+import { mmuNotifierSrcu } from '../notifier/index.ts'
 import { lockClass } from '../sched/index.ts'
 import type { LockClass } from '../sched/index.ts'
 
@@ -31,5 +33,8 @@ export const mmuLockClass: LockClass = lockClass({
   name: 'kvm->mmu_lock',
   type: 'mutex or spinlock',
   protects: 'sptes, shadow pages, reverse maps, invalidation counters, dirty bitmaps',
-  inside: [slotsLockClass],
+  inside: [slotsLockClass, pageTableLock, mmuNotifierSrcu],
 })
+
+/** All classes, outermost first, for docs/locking.md. */
+export const mmuLockClasses: readonly LockClass[] = [slotsLockClass, slotsArchLockClass, mmuLockClass]

@@ -26,8 +26,8 @@ export const LEAF_LEVELS = 3
 export class SlotMemory {
   /** One reverse map for each leaf size. */
   readonly rmaps: readonly Rmap[]
-  /** Shadowed guest page tables by page: how many shadow pages were made from it. 0 = may be written freely. */
-  readonly tracked: Uint16Array
+  /** By page: how many shadow pages trap stores to it; null as long as it would be 0 throughout. */
+  tracked: Uint16Array | null = null
   /** Pages of `tracked` that are not 0. */
   trackedPages = 0
   /** One bit for each page written since it was last harvested; null when writes are not logged. */
@@ -39,12 +39,11 @@ export class SlotMemory {
       rmaps.push(new Rmap(pool, rmapIndex(base, base + pages - 1, level) + 1))
     }
     this.rmaps = rmaps
-    this.tracked = new Uint16Array(pages)
   }
 
   /** Bytes held, without the rmap pool. */
   get bytes(): number {
-    let bytes = this.tracked.byteLength + (this.dirty?.byteLength ?? 0)
+    let bytes = (this.tracked?.byteLength ?? 0) + (this.dirty?.byteLength ?? 0)
     for (const rmap of this.rmaps) bytes += rmap.bytes
     return bytes
   }

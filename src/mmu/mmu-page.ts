@@ -19,6 +19,8 @@ export interface MmuPageRole {
   readonly access: number
   /** 4 for the root of a G-stage mode, else 1. */
   readonly frames: number
+  /** For a direct page under a large guest leaf: that leaf's level, for fences of any of its addresses; else 0. */
+  readonly guestLeaf: number
 }
 
 /** Protected by mmuLock. */
@@ -41,6 +43,8 @@ export class MmuPage {
   invalid = false
   /** The guest may write the table that this one shadows; it is compared again at the next fence. */
   unsync = false
+  /** Stores to the shadowed table since the page was last used by a fault. */
+  writeFlooding = 0
   /** When it was last used by a fault, for recycling. */
   lastUsed = 0
 

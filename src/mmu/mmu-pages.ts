@@ -12,10 +12,15 @@ import type { Gfn, Pfn, ZapCause } from '../base/index.ts'
 import { PTE_V, isLeafPte, isTablePte, pteHigh, pteLow, ptePpn } from '../hardware/index.ts'
 import { MmuPage } from './mmu-page.ts'
 import type { MmuPageRole } from './mmu-page.ts'
+import { KVM_REQ_FREE_OBSOLETE_ROOTS } from './requests.ts'
 import type { Vm } from './vm.ts'
 
 const sameRole = (a: MmuPageRole, b: MmuPageRole): boolean =>
-  a.level === b.level && a.direct === b.direct && a.access === b.access && a.frames === b.frames
+  a.level === b.level &&
+  a.direct === b.direct &&
+  a.access === b.access &&
+  a.frames === b.frames &&
+  a.guestLeaf === b.guestLeaf
 
 /** Protected by mmuLock. */
 export class MmuPages {
@@ -120,10 +125,7 @@ export class MmuPages {
       const low = this.vm.sptes.read(sptep)
       if (isLeafPte(low)) this.vm.sptes.dropSpte(sptep, cause)
       else if (isTablePte(low)) {
-        const child = this.unlink(page, index)
-        if (child.role.direct && child.parents.length === 0 && child.rootCount === 0) {
-          this.prepareZap(child, doomed, cause)
-        }
+        this.unlinkOrZap(page, index, doomed, cause)
       }
     }
     while (page.parents.length > 0) {
@@ -132,8 +134,15 @@ export class MmuPages {
     }
     this.forget(page)
     this.vm.stats.shadowPagesZapped++
-    if (!page.role.direct) this.vm.mmu.unaccountShadowed(page.gfn)
+    if (!page.role.direct) this.vm.mmu.unaccountShadowed(page)
     if (page.rootCount === 0) doomed.push(page)
+    else this.obsoleteRoot(page)
+  }
+
+  /** Clears an entry that points to a page; a direct page that nothing else points to is zapped. A flush is due. */
+  unlinkOrZap(parent: MmuPage, index: number, doomed: MmuPage[], cause: ZapCause): void {
+    const child = this.unlink(parent, index)
+    if (child.role.direct && child.parents.length === 0 && child.rootCount === 0) this.prepareZap(child, doomed, cause)
   }
 
   /** Flushes every vCPU, then frees the collected pages. Under mmuLock; may wait for vCPUs. */
@@ -169,6 +178,13 @@ export class MmuPages {
       this.vm.stats.shadowPagesRecycled++
     }
     await this.commitZap(doomed)
+  }
+
+  /** vCPUs that run on it load another root before they enter again. */
+  protected obsoleteRoot(page: MmuPage): void {
+    for (const vcpu of this.vm.vcpus) {
+      if (vcpu.root === page) this.vm.requests.post(vcpu.id, KVM_REQ_FREE_OBSOLETE_ROOTS)
+    }
   }
 
   private forget(page: MmuPage): void {

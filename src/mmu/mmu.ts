@@ -53,8 +53,10 @@ export interface Mmu {
 
   /** Is this frame a shadowed guest page table? */
   isTracked(slot: Memslot, frame: number): boolean
-  /** A shadow page of the table at `frame` is gone. */
-  unaccountShadowed(frame: number): void
+  /** May an spte of the frame be writable? Under mmuLock; for a store, leaf tables may give up being in sync for it. */
+  mayWrite(slot: Memslot, frame: number, isWrite: boolean): boolean
+  /** A shadow page is gone. */
+  unaccountShadowed(page: MmuPage): void
   /** The hypervisor is about to write, or has written, guest memory itself. Under mmuLock. */
   trackWrite(frame: number, offset: number, size: number): Promise<void>
 

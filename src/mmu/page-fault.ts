@@ -199,12 +199,12 @@ export class PageFaults {
  * W only for a page that the host may write and that nobody wants to hear about; with the dirty log on, only for a
  * store, which is logged then.
  */
-export function leafFlags(fault: PageFault, slot: Memslot, page: FaultedPage, tracked: boolean): number {
+export function leafFlags(fault: PageFault, slot: Memslot, page: FaultedPage, protectedTable: boolean): number {
   let flags = PTE_R | PTE_X | PTE_A | 1
   if (page.writable && !slot.isReadonly) {
     flags |= SPTE_HOST_WRITABLE
-    if (!tracked) flags |= SPTE_MMU_WRITABLE
-    if (!tracked && (fault.isWrite || !slot.logsDirtyPages)) flags |= PTE_W
+    if (!protectedTable) flags |= SPTE_MMU_WRITABLE
+    if (!protectedTable && (fault.isWrite || !slot.logsDirtyPages)) flags |= PTE_W
   }
   if (fault.isWrite) flags |= PTE_D
   return flags

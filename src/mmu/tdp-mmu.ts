@@ -15,6 +15,7 @@ import {
   PTE_W,
   PageTableWalker,
   PhysicalPteSource,
+  SV48X4,
   Walk,
   WalkStatus,
   isLeafPte,
@@ -34,7 +35,7 @@ import type { Vcpu } from './vcpu.ts'
 import type { Vm } from './vm.ts'
 
 export class TdpMmu implements Mmu {
-  readonly tablesNeeded: number
+  readonly tablesNeeded: number = SV48X4.levels
   protected readonly vm: Vm
   protected readonly mode: PagingMode
   private readonly rootRole: MmuPageRole
@@ -44,8 +45,7 @@ export class TdpMmu implements Mmu {
   constructor(vm: Vm) {
     this.vm = vm
     this.mode = vm.options.gpaMode
-    this.tablesNeeded = this.mode.levels
-    this.rootRole = { level: this.mode.levels - 1, direct: true, access: 0, frames: this.mode.rootPages }
+    this.rootRole = { level: this.mode.levels - 1, direct: true, access: 0, frames: this.mode.rootPages, guestLeaf: 0 }
     this.source = new PhysicalPteSource(vm.memory)
   }
 
@@ -137,7 +137,7 @@ export class TdpMmu implements Mmu {
       if (isLeafSpte(vm.sptes.read(table.sptep(index)))) flush = vm.sptes.dropSpte(table.sptep(index), 'split') || flush
       let child = vm.pages.childAt(table, index)
       if (child === null) {
-        const role: MmuPageRole = { level: level - 1, direct: true, access: 0, frames: 1 }
+        const role: MmuPageRole = { level: level - 1, direct: true, access: 0, frames: 1, guestLeaf: 0 }
         child = vm.pages.create(tableBase(frame, level - 1), role, cache.take())
         vm.pages.link(table, index, child)
       }
@@ -145,7 +145,7 @@ export class TdpMmu implements Mmu {
       table = child
     }
     const index = tableIndex(this.mode, frame, goal)
-    const flags = leafFlags(fault, slot, page, vm.mmu.isTracked(slot, frame)) | PTE_U
+    const flags = leafFlags(fault, slot, page, !this.mayWrite(slot, frame, fault.isWrite)) | PTE_U
     const first = frame - (frame % 2 ** (9 * goal))
     const doomed: MmuPage[] = []
     if (goal > 0 && isPresentSpte(vm.sptes.read(table.sptep(index))) && !isLeafPte(vm.sptes.read(table.sptep(index)))) {
@@ -192,9 +192,13 @@ export class TdpMmu implements Mmu {
     return false
   }
 
-  unaccountShadowed(_frame: number): void {}
+  mayWrite(_slot: Memslot, _frame: number, _isWrite: boolean): boolean {
+    return true
+  }
 
-  async trackWrite(): Promise<void> {}
+  unaccountShadowed(_page: MmuPage): void {}
+
+  async trackWrite(_frame: number, _offset: number, _size: number): Promise<void> {}
 
   async flushSlot(slot: Memslot): Promise<void> {
     const { vm } = this

@@ -24,6 +24,7 @@ import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardw
 import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
 import { MMU_INDEX_BARE, TranslationContext } from './context.ts'
 import { GuestPteSource } from './guest-pte-source.ts'
+import { HostPteSource } from './host-pte-source.ts'
 import type { PendingStore } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
 import type { FaultOutcome } from './page-fault.ts'
@@ -76,8 +77,13 @@ export class Vcpu {
   readonly cache: PageTableCache
   readonly walker: PageTableWalker = new PageTableWalker()
   readonly guestSource: GuestPteSource
+  /** For the hypervisor's own walks of the guest's tables. */
+  readonly hostWalker: PageTableWalker = new PageTableWalker()
+  readonly hostSource: HostPteSource
   /** The table that translations start from. Changed under mmuLock, used by this vCPU. */
   root: MmuPage | null = null
+  /** The guest has fenced: shadow pages that are out of sync must be compared before the next walk. Its task's own. */
+  syncPending = false
 
   // About the last translation. Owned by the vCPU's task.
   /** Guest frame that it arrived at. */
@@ -119,6 +125,7 @@ export class Vcpu {
     this.context = new TranslationContext(vm.options.adUpdate === 'svadu')
     this.cache = new PageTableCache(vm.backing)
     this.guestSource = new GuestPteSource(this)
+    this.hostSource = new HostPteSource(this, this.hostWalker)
   }
 
   /** The bytes behind translations. */
@@ -294,20 +301,17 @@ export class Vcpu {
 
   /** The walker stored to guest memory (A or D of a PTE). */
   noteImplicitStore(address: number, at: number, low: number, high: number): void {
-    const { trace } = this.vm
+    if (!this.vm.trace.accesses) return
+    const place = this.vm.hvaOfFrame(gfn(Math.floor(address / 4096)))
+    this.noteStore(place + (address % 4096), at, 8, (BigInt(high) << 32n) | BigInt(low))
+  }
+
+  /** A store was made for the guest that its hart knows nothing of. */
+  noteStore(place: number, at: number, size: number, value: bigint): void {
+    const { trace, backing } = this.vm
     if (!trace.accesses) return
-    const frame = gfn(Math.floor(address / 4096))
-    const value = (BigInt(high) << 32n) | BigInt(low)
-    const place = this.vm.hvaOfFrame(frame)
-    trace.emit({
-      name: 'mem_store',
-      mm: this.vm.backing.mmId,
-      vcpu: this.id,
-      hva: place + (address % 4096),
-      size: 8,
-      value,
-      hpa: at,
-    })
+    const shown = BigInt.asUintN(size * 8, value)
+    trace.emit({ name: 'mem_store', mm: backing.mmId, vcpu: this.id, hva: place, size, value: shown, hpa: at })
   }
 
   // Flushes.
@@ -354,6 +358,7 @@ export class Vcpu {
   protected flushFences(): void {
     const { fences } = this
     this.fences = []
+    this.pendingCause = 0
     let removed = 0
     if (fences === null) removed = this.tlb.flushAll()
     for (const { page, count, asid } of fences ?? []) {
@@ -381,8 +386,8 @@ export class Vcpu {
   private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {
     if (outcome === 'mapped' || outcome === 'spurious') return 'retry'
     if (outcome === 'efault') this.faultHva = hva(this.vm.hvaOfFrame(gfn(this.missFrame)))
-    // No device holds page tables or instructions: that is an access fault, as real hardware raises it.
-    if (outcome !== 'mmio' || (!this.missImplicit && this.missAccess !== Access.execute)) return outcome
+    // No device holds page tables: that is an access fault, as real hardware raises it.
+    if (outcome !== 'mmio' || !this.missImplicit) return outcome
     this.deliverOnRetry(accessFaultCause(this.wantedAccess))
     return 'retry'
   }

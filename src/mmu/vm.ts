@@ -13,6 +13,7 @@ import { KernelError, PAGE_SIZE, hva } from '../base/index.ts'
 import type { Gfn, Gpa, Trace, ZapCause } from '../base/index.ts'
 import { SV39X4 } from '../hardware/index.ts'
 import type { PagingMode, PhysicalMemory, TlbOptions } from '../hardware/index.ts'
+import type { Mm } from '../host/index.ts'
 import type { Srcu } from '../notifier/index.ts'
 import { Mutex, SpinLock } from '../sched/index.ts'
 import type { ExclusiveLock, Scheduler } from '../sched/index.ts'
@@ -21,6 +22,7 @@ import { DirtyLog } from './dirty-log.ts'
 import { readGuest, writeGuest } from './guest-memory.ts'
 import { Invalidation } from './invalidation.ts'
 import { mmuLockClass } from './locks.ts'
+import { MmBacking } from './mm-backing.ts'
 import type { Mmu } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
 import { MmuPages } from './mmu-pages.ts'
@@ -182,10 +184,25 @@ export class Vm {
 
   // Life.
 
+  /**
+   * Makes a VM over an mm, of the class it is called on. The caller is a user of the mm; sleeps.
+   * @throws KernelError EINVAL for an option out of range
+   */
+  static async create<T extends Vm>(
+    this: new (backing: Backing, options?: VmOptions) => T,
+    mm: Mm,
+    options: VmOptions = {},
+  ): Promise<T> {
+    const vm = new this(new MmBacking(mm), options)
+    await vm.register()
+    return vm
+  }
+
   /** Binds the VM to its mm. Called once, by whoever made it; sleeps. */
   async register(): Promise<void> {
     await this.backing.register(this.notifier)
     this.registered = true
+    this.backing.created(this)
     const { trace } = this
     if (trace.on) trace.emit({ name: 'kvm_create_vm', vm: this.id, mm: this.backing.mmId, paging: this.options.paging })
   }

@@ -13,10 +13,16 @@ export class CalloutFigures {
   sleptLongest = 0
 }
 
-/** What the task was like when the hook began. */
-export interface CalloutMark {
+/** What the task was like when the hook began. Opaque: a clock reading is no part of the protocol. */
+export class CalloutMark {
+  static readonly opaque = true
   readonly waits: number
   readonly now: number
+
+  constructor(waits: number, now: number) {
+    this.waits = waits
+    this.now = now
+  }
 }
 
 export class CalloutStats {
@@ -29,7 +35,7 @@ export class CalloutStats {
     if (figures === undefined) this.byCallout.set(callout, (figures = new CalloutFigures()))
     figures.calls++
     figures.running++
-    return { waits: task.waitNumber, now }
+    return new CalloutMark(task.waitNumber, now)
   }
 
   end(callout: Callout, task: Task, now: number, mark: CalloutMark): void {

@@ -76,12 +76,14 @@ export class IntervalSubscriptions {
   private readonly queue: WaitQueue
   /** Tasks between their start and their end, for the wait graph. */
   private readonly invalidating: Task[] = []
-  private lastId = 0
+  private readonly newId: () => number
 
-  constructor(mm: NotifierMm, lock: SpinLock) {
+  /** @param newId ids that the mm's notifiers and interval notifiers share */
+  constructor(mm: NotifierMm, lock: SpinLock, newId: () => number) {
     this.mm = mm
     this.sched = mm.sched
     this.lock = lock
+    this.newId = newId
     this.queue = new WaitQueue(mm.sched, `interval notifiers of mm ${mm.id}`)
   }
 
@@ -95,8 +97,9 @@ export class IntervalSubscriptions {
   }
 
   async insert(sub: MmuIntervalNotifier): Promise<void> {
+    sub.id = this.newId()
+    this.emitLife('mmu_notifier_register_begin', sub)
     await this.lock.lock()
-    sub.id = ++this.lastId
     if (this.words[ACTIVE] === 0) {
       // Odd and not the present sequence: not being invalidated.
       sub.sequence[0] = this.words[SEQ]! - 1
@@ -111,11 +114,13 @@ export class IntervalSubscriptions {
       sub.sequence[0] = this.words[SEQ]!
     }
     this.lock.unlock()
+    this.emitLife('mmu_notifier_register_end', sub)
   }
 
   /** Sleeps while an invalidation is under way, so that `invalidate` does not run when it returns. */
   async remove(sub: MmuIntervalNotifier): Promise<void> {
     this.sched.mightSleep('mmu_interval_notifier_remove')
+    this.emitLife('mmu_notifier_unregister_begin', sub)
     let waitsFor = 0
     await this.lock.lock()
     if (!this.isFrozen) {
@@ -130,6 +135,7 @@ export class IntervalSubscriptions {
     }
     this.lock.unlock()
     if (waitsFor !== 0) await this.waitWhile(waitsFor, `removal of ${sub.describe()}`)
+    this.emitLife('mmu_notifier_unregister_end', sub)
   }
 
   async readBegin(sub: MmuIntervalNotifier): Promise<number> {
@@ -238,5 +244,17 @@ export class IntervalSubscriptions {
       throw new KernelBug(`task ${task.name} waits for the ${what} inside an invalidation of its own`, 'I8')
     }
     await this.queue.wait(() => this.words[SEQ] !== seq, { why: what, holders: () => this.invalidating })
+  }
+
+  private emitLife(
+    name:
+      | 'mmu_notifier_register_begin'
+      | 'mmu_notifier_register_end'
+      | 'mmu_notifier_unregister_begin'
+      | 'mmu_notifier_unregister_end',
+    sub: MmuIntervalNotifier,
+  ): void {
+    if (!this.sched.trace.on) return
+    this.sched.trace.emit({ name, mm: this.mm.id, notifier: sub.id, client: sub.client })
   }
 }

@@ -30,11 +30,17 @@ function priority(node: IntervalNode): number {
 const isBefore = (a: IntervalNode, b: IntervalNode): boolean =>
   a.start < b.start || (a.start === b.start && a.id < b.id)
 
+/** What the last query cost. Opaque. */
+class QueryCost {
+  static readonly opaque = true
+  /** Nodes looked at. */
+  visited = 0
+}
+
 export class IntervalTree {
   root: IntervalNode | null = null
   size = 0
-  /** Nodes looked at by the last query, for tests of R2. */
-  visited = 0
+  readonly cost: QueryCost = new QueryCost()
 
   insert(node: IntervalNode): void {
     node.left = null
@@ -56,14 +62,14 @@ export class IntervalTree {
   /** All intervals that share a byte with [start, last], in order. */
   overlapping(start: number, last: number): readonly IntervalNode[] {
     const found: IntervalNode[] = []
-    this.visited = 0
+    this.cost.visited = 0
     this.collect(this.root, start, last, found)
     return found
   }
 
   private collect(node: IntervalNode | null, start: number, last: number, found: IntervalNode[]): void {
     if (node === null || node.maxLast < start) return
-    this.visited++
+    this.cost.visited++
     this.collect(node.left, start, last, found)
     if (node.start > last) return
     if (node.last >= start) found.push(node)

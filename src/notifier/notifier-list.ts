@@ -27,7 +27,7 @@ export class MmuNotifier {
   /** For reports and traces. */
   readonly client: string
   readonly stats: CalloutStats = new CalloutStats()
-  /** Unique among the notifiers of its mm, once registered; 0 before. */
+  /** Unique within the kernel, once registered; 0 before. */
   id = 0
   /** Set by register, kept until the notifier is freed. */
   mm: NotifierMm | null = null
@@ -53,6 +53,8 @@ export class MmuNotifier {
   free(): void {
     if (this.life === 'freed') throw new KernelBug(`${this.describe()} is freed twice`, 'I5')
     this.life = 'freed'
+    if (this.mm === null || !this.mm.sched.trace.on) return
+    this.mm.sched.trace.emit({ name: 'mmu_notifier_freed', mm: this.mm.id, notifier: this.id, client: this.client })
   }
 
   describe(): string {

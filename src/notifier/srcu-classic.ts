@@ -12,8 +12,8 @@
  * R3 Callbacks move through four queues, queue -> check0 -> check1 -> done, and are run in the order of posting.
  *    Whoever has set `running` owns all queues but the first.
  */
-import type { Completion } from '../sched/index.ts'
-import type { SrcuCallback } from './srcu.ts'
+import type { Completion, Scheduler } from '../sched/index.ts'
+import type { SrcuCallback, SrcuOptions } from './srcu.ts'
 import { NO_INDEX, SrcuDomain, seqReached } from './srcu-domain.ts'
 
 /** Virtual nanoseconds between two looks at the counters (SRCU_RETRY_CHECK_DELAY). */
@@ -42,8 +42,8 @@ export class SrcuClassic extends SrcuDomain {
   private posted = 0
   private passed = 0
 
-  constructor(...args: ConstructorParameters<typeof SrcuDomain>) {
-    super(...args)
+  constructor(sched: Scheduler, options: SrcuOptions) {
+    super(sched, options)
     this.c = new Int32Array(2 * this.cpus)
     this.seq = new Uint32Array(2 * this.cpus)
   }

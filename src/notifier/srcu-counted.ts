@@ -8,7 +8,8 @@
  * R3 Callbacks wait on the CPU that posted them, each with the number of the grace period that frees it, and are run in
  *    order per CPU, never two at once.
  */
-import type { SrcuCallback } from './srcu.ts'
+import type { Scheduler } from '../sched/index.ts'
+import type { SrcuCallback, SrcuOptions } from './srcu.ts'
 import { NO_INDEX, SrcuDomain, seqReached } from './srcu-domain.ts'
 
 /** States in the low bits of the grace period's number (rcu_seq). */
@@ -41,8 +42,8 @@ export class SrcuCounted extends SrcuDomain {
   private readonly queues: PostedCallback[][] = []
   private stuckOn: number = NO_INDEX
 
-  constructor(...args: ConstructorParameters<typeof SrcuDomain>) {
-    super(...args)
+  constructor(sched: Scheduler, options: SrcuOptions) {
+    super(sched, options)
     this.locks = new Uint32Array(2 * this.cpus)
     this.unlocks = new Uint32Array(2 * this.cpus)
     for (let cpu = 0; cpu < this.cpus; cpu++) this.queues.push([])

@@ -13,7 +13,7 @@ import { KernelBug } from '../base/index.ts'
 import { Completion, LockClass, WaitQueue } from '../sched/index.ts'
 import type { Scheduler, Task } from '../sched/index.ts'
 import { SrcuReaders } from './srcu-readers.ts'
-import { SrcuStats } from './srcu.ts'
+import { SrcuStats, SrcuWait } from './srcu.ts'
 import type { Srcu, SrcuCallback, SrcuKind, SrcuOptions } from './srcu.ts'
 
 /** Nobody is being waited for. */
@@ -197,13 +197,11 @@ export abstract class SrcuDomain implements Srcu {
 
   private async waitForReaders(call: string, expedited: boolean): Promise<void> {
     this.readers.checkMayWait(call)
-    const { sched, stats } = this
-    const began = sched.now
+    const { sched } = this
+    const wait = new SrcuWait(sched.now)
     if (sched.trace.on) sched.trace.emit({ name: 'synchronize_srcu_begin', srcu: this.name, expedited })
     await this.gracePeriod(expedited)
-    stats.synchronizes++
-    stats.totalWait += sched.now - began
-    stats.longestWait = Math.max(stats.longestWait, sched.now - began)
+    this.stats.endWait(wait, sched.now)
     if (sched.trace.on) sched.trace.emit({ name: 'synchronize_srcu_end', srcu: this.name, expedited })
   }
 

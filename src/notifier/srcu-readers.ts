@@ -41,8 +41,7 @@ class SrcuSection extends Lock {
   }
 
   released(task: Task): void {
-    if (task.held.at(-1) === this) task.held.length--
-    else this.noteReleased(task)
+    this.noteReleased(task)
   }
 }
 
@@ -163,9 +162,12 @@ export class SrcuReaders {
   }
 
   private remove(reader: SrcuReader): void {
-    this.active--
-    for (let i = this.records.indexOf(reader); i < this.active; i++) this.records[i] = this.records[i + 1]!
-    this.records[this.active] = reader
+    const { records } = this
+    const last = --this.active
+    if (records[last] !== reader) {
+      for (let i = records.indexOf(reader); i < last; i++) records[i] = records[i + 1]!
+      records[last] = reader
+    }
     reader.task = null
   }
 

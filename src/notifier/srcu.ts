@@ -43,6 +43,22 @@ export class SrcuStats {
   /** Virtual nanoseconds that callers of synchronize waited: the longest, and all together. */
   longestWait = 0
   totalWait = 0
+
+  endWait(wait: SrcuWait, now: number): void {
+    this.synchronizes++
+    this.totalWait += now - wait.began
+    this.longestWait = Math.max(this.longestWait, now - wait.began)
+  }
+}
+
+/** When a caller began to wait. Opaque. */
+export class SrcuWait {
+  static readonly opaque = true
+  readonly began: number
+
+  constructor(began: number) {
+    this.began = began
+  }
 }
 
 export interface Srcu {

@@ -27,7 +27,7 @@ import type { MmuNotifierOps } from './ops.ts'
 
 export class MmuNotifierSubscriptions extends NotifierCallouts {
   readonly lock: SpinLock
-  private lastId = 0
+  private registrations = 0
 
   constructor(mm: NotifierMm) {
     super(mm)
@@ -42,13 +42,17 @@ export class MmuNotifierSubscriptions extends NotifierCallouts {
    */
   async registerLocked(mn: MmuNotifier | null): Promise<void> {
     const { mm } = this
+    const installed = mm.notifierSubscriptions ?? this
     bugOn(mm.users <= 0, `register on mm ${mm.id}, which has no users left`)
     bugOn(!mm.mmapLock.isWriteHeldByCurrent(), `register on mm ${mm.id} without its mmap lock for writing`)
     bugOn(mn !== null && mn.life !== 'fresh', `${mn?.describe()} is registered already`)
-    if (mn !== null) this.emitLife('mmu_notifier_register_begin', mn)
+    if (mn !== null) {
+      mn.id = installed.newId()
+      this.emitLife('mmu_notifier_register_begin', mn)
+    }
     await mm.mmTakeAllLocks()
-    mm.notifierSubscriptions ??= this
-    await mm.notifierSubscriptions.adopt(mn)
+    mm.notifierSubscriptions = installed
+    await installed.adopt(mn)
     mm.mmDropAllLocks()
     bugOn(mm.users <= 0, `register on mm ${mm.id}, which lost its last user meanwhile`)
     if (mn !== null) this.emitLife('mmu_notifier_register_end', mn)
@@ -180,12 +184,11 @@ export class MmuNotifierSubscriptions extends NotifierCallouts {
   /** Adds a notifier, or makes room for interval notifiers, while all locks of the mm are held. */
   private async adopt(mn: MmuNotifier | null): Promise<void> {
     if (mn === null) {
-      this.intervals ??= new IntervalSubscriptions(this.mm, this.lock)
+      this.intervals ??= new IntervalSubscriptions(this.mm, this.lock, () => this.newId())
       return
     }
     this.mm.grab()
     mn.mm = this.mm
-    mn.id = ++this.lastId
     mn.users = 1
     mn.life = 'registered'
     await this.lock.lock()
@@ -193,10 +196,12 @@ export class MmuNotifierSubscriptions extends NotifierCallouts {
     this.lock.unlock()
   }
 
+  /** Unique within the kernel, as long as no mm sees more than 65536 registrations. */
+  private newId(): number {
+    return this.mm.id * 0x10000 + ++this.registrations
+  }
+
   private freeAfterGracePeriod(mn: MmuNotifier): void {
-    if (this.sched.trace.on) {
-      this.sched.trace.emit({ name: 'mmu_notifier_freed', mm: this.mm.id, notifier: mn.id, client: mn.client })
-    }
     mn.ops.freeNotifier?.(mn)
     mn.free()
     this.mm.drop()

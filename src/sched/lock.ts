@@ -41,6 +41,10 @@ export abstract class Lock implements WaitTarget {
   }
 
   protected noteReleased(task: Task): void {
+    if (task.held.at(-1) === this) {
+      task.held.pop()
+      return
+    }
     const at = task.held.lastIndexOf(this)
     if (at < 0) throw new KernelBug(`task ${task.name} releases ${this.describe()}, which it does not hold`, 'I6')
     task.held.splice(at, 1)

@@ -6,6 +6,8 @@
  */
 import { KernelBug } from '../base/index.ts'
 import { Lock } from './lock.ts'
+import type { LockClass } from './lock-order.ts'
+import type { Scheduler } from './scheduler.ts'
 import type { Task } from './task.ts'
 
 interface Waiter {
@@ -17,9 +19,15 @@ export class RwSemaphore extends Lock {
   private writer: Task | null = null
   private readonly readers: Task[] = []
   private readonly queue: Waiter[] = []
+  private readonly label: string
+
+  constructor(sched: Scheduler, lockClass: LockClass, name?: string) {
+    super(sched, lockClass, name)
+    this.label = `rwsem ${this.name}`
+  }
 
   describe(): string {
-    return `rwsem ${this.name}`
+    return this.label
   }
 
   holders(): readonly Task[] {
@@ -81,7 +89,7 @@ export class RwSemaphore extends Lock {
   }
 
   private async down(write: boolean): Promise<void> {
-    this.sched.mightSleep(this.describe())
+    this.sched.mightSleep(this.label)
     const task = this.checkOrder()
     if (this.sched.contended) await this.sched.point(this, 'w', this.name)
     const free = this.writer === null && this.queue.length === 0 && (!write || this.readers.length === 0)

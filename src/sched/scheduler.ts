@@ -238,6 +238,10 @@ export class Scheduler {
 
   leaveAtomic(what: string): void {
     const atomic = this.current.atomic
+    if (atomic.at(-1) === what) {
+      atomic.pop()
+      return
+    }
     const at = atomic.lastIndexOf(what)
     if (at < 0) throw new KernelBug(`${what}: left, but not entered by task ${this.current.name}`, 'I6')
     atomic.splice(at, 1)
@@ -321,7 +325,9 @@ export class Scheduler {
       next.cpu = (next.cpu + this.decide('cpu', this.cpus)) % this.cpus
     }
     if (this.trace.on) {
-      this.trace.emit({ name: 'sched_switch', prev: this.running?.name ?? 'swapper', next: next.name })
+      const prev = this.running
+      const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
+      this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
     }
     this.contended = this.policy.preemptive && this.ready.length > 0
     this.running = next

@@ -97,6 +97,7 @@ export class StubHost implements Backing, NotifierMm {
   async unregister(ops: MmuNotifierOps): Promise<void> {
     await mmuNotifierUnregister(this.handles.get(ops)!, this)
   }
+  created(_vm: Vm): void {}
   released(_vm: Vm): void {}
 
   async faultInPage(address: Hva, options: { readonly write: boolean }): Promise<FaultedPage> {

@@ -11,7 +11,7 @@ export interface ScheduleOptions {
 
 export type Scenario = (sched: Scheduler, seed: number) => Promise<void>
 
-function run(seed: number, scenario: Scenario, options: ScheduleOptions): Promise<void> {
+function runSeed(seed: number, scenario: Scenario, options: ScheduleOptions): Promise<void> {
   const period = options.period ?? 2 + (seed % 4)
   const policy = random(seed, { period, migrate: options.migrate ?? true, values: true })
   const sched = new Scheduler({ seed, cpus: options.cpus ?? 2, policy })
@@ -22,7 +22,7 @@ function run(seed: number, scenario: Scenario, options: ScheduleOptions): Promis
 export async function underSchedules(count: number, scenario: Scenario, options: ScheduleOptions = {}): Promise<void> {
   for (let seed = 1; seed <= count; seed++) {
     try {
-      await run(seed, scenario, options)
+      await runSeed(seed, scenario, options)
     } catch (failure) {
       throw new Error(`seed ${seed} of ${count}: ${String(failure)}`, { cause: failure })
     }
@@ -37,7 +37,7 @@ export async function firstFailure(
 ): Promise<{ readonly seed: number; readonly message: string } | null> {
   for (let seed = 1; seed <= count; seed++) {
     try {
-      await run(seed, scenario, options)
+      await runSeed(seed, scenario, options)
     } catch (failure) {
       return { seed, message: String(failure) }
     }
@@ -45,11 +45,16 @@ export async function firstFailure(
   return null
 }
 
+/** Runs a scenario once without preemption; what it throws fails the test. */
+export async function run<T>(body: (sched: Scheduler) => Promise<T>): Promise<T> {
+  const sched = new Scheduler({ cpus: 2 })
+  return await sched.run('main', () => body(sched))
+}
+
 /** Runs the scenario once without preemption. @returns the message of its failure, or null */
 export async function failureOf(scenario: Scenario): Promise<string | null> {
-  const sched = new Scheduler({ cpus: 2 })
   try {
-    await sched.run('main', () => scenario(sched, 0))
+    await run((sched) => scenario(sched, 0))
     return null
   } catch (failure) {
     return String(failure)

@@ -129,9 +129,9 @@ async function torture(sched: Scheduler, srcu: Srcu, seed: number, load: Load): 
 const kinds = { tiny: SrcuTiny, classic: SrcuClassic, counted: SrcuCounted }
 
 for (const [kind, Kind] of Object.entries(kinds)) {
-  test(`${kind}: no grace period is too short in 800 schedules of readers that sleep, nest and migrate`, async (t) => {
+  test(`${kind}: no grace period is too short in 500 schedules of readers that sleep, nest and migrate`, async (t) => {
     let freed = 0
-    await underSchedules(800, async (sched, seed) => {
+    await underSchedules(500, async (sched, seed) => {
       const srcu: Srcu = new Kind(sched, { name: 'torture' })
       await torture(sched, srcu, seed, LIGHT)
       if (!(await srcu.cleanup())) throw new Error('cleanup found a reader when all had left')
@@ -325,7 +325,7 @@ class SleepyRcu extends Rcu {
 }
 
 test('RCU: no grace period is too short while readers do not sleep, and a reader that sleeps is reported', async (t) => {
-  await underSchedules(800, (sched) => tortureRcu(sched, new Rcu(sched), false))
+  await underSchedules(500, (sched) => tortureRcu(sched, new Rcu(sched), false))
   const failure = await firstFailure(1, (sched) => tortureRcu(sched, new Rcu(sched), true))
   t.regex(failure?.message ?? 'nothing found', /I13: BUG: sleeping function called from invalid context.*rcu_read_lock/)
 })

@@ -1,2 +1,0 @@
-/** Examples. */
-export const examples = true
