@@ -5,6 +5,8 @@
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
  *    used through them is not held against the client until the next flush.
  * R3 A young spte that is dropped answers for its page by marking the page itself; after that the client may say old.
+ *    So it may about what another vCPU does through its TLB until the flush that follows reaches it.
+ * R4 Use belongs to a page, not to an address: when the host puts another page there, the count starts anew.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -22,6 +24,8 @@ export class AgingAudit {
   private readonly used = new Map<number, Set<number>>()
   /** mm -> pages cleared without a flush (R2). */
   private readonly blind = new Map<number, Set<number>>()
+  /** mm -> pages whose spte was dropped, and not yet set again (R3). */
+  private readonly dropped = new Map<number, Set<number>>()
   /** mm -> the hook that is being answered. */
   private readonly asked = new Map<number, string>()
 
@@ -47,10 +51,15 @@ export class AgingAudit {
       case 'kvm_test_age_hva':
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
+      case 'kvm_mmu_set_spte':
+        pagesOf(this.dropped, this.mmOf(event.vm)).delete(pageOf(event.hva))
+        return
       case 'kvm_mmu_zap_spte':
         this.handedOver(event)
         return
       case 'clear_pte':
+      case 'cow_break':
+      case 'ksm_merge':
         pagesOf(this.used, event.mm).delete(pageOf(event.hva))
         return
       default:
@@ -63,8 +72,10 @@ export class AgingAudit {
 
   private handedOver(event: { vm: number; gfn: number; pfn: number; young: boolean }): void {
     const vm = this.world.vm(event.vm)
-    if (vm === undefined || !event.young) return
+    if (vm === undefined) return
     const hva = vm.hvaOf(event.gfn)
+    pagesOf(this.dropped, vm.mmId).add(pageOf(hva))
+    if (!event.young) return
     if (!pagesOf(this.used, vm.mmId).delete(pageOf(hva))) return
     this.ledger.count('I4')
     if (this.world.isReferenced(event.pfn)) return
@@ -73,7 +84,8 @@ export class AgingAudit {
   }
 
   private use(mm: number, page: number): void {
-    if (this.blind.get(mm)?.has(page) !== true) pagesOf(this.used, mm).add(page)
+    if (this.blind.get(mm)?.has(page) === true || this.dropped.get(mm)?.has(page) === true) return
+    pagesOf(this.used, mm).add(page)
   }
 
   private cleared(mm: number, start: number, end: number): void {

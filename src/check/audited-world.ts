@@ -17,7 +17,7 @@ export interface AuditedVm {
   readonly mmId: number
   /** Every present leaf spte with its address. The visitor must not keep the object. */
   forEachSpte(visit: (spte: AuditedTranslation, sptep: number) => void): void
-  /** Every TLB entry that its vCPU could use: not those of a vCPU with a flush request pending (R2 of the audit). */
+  /** Every TLB entry that its vCPU could use: not those of a vCPU with a flush request pending (R3 of the audit). */
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void
   /** The byte address that backs a guest frame, or -1. */
   hvaOf(gfn: number): number
@@ -38,6 +38,8 @@ export interface AuditedWorld {
   vm(id: number): AuditedVm | undefined
   /** What the host page table of an mm says about an address now. */
   hostPte(mm: number, hva: number): HostPte
+  /** Somebody may be in the middle of changing PTEs of the mm. */
+  isPageTableLocked(mm: number): boolean
   /** Somebody owns the frame. */
   isAllocated(pfn: number): boolean
   /** The frame is marked newer than its file or swap slot. */

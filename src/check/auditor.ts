@@ -18,6 +18,7 @@ import { EventHistory } from './event-history.ts'
 import type { PageNames } from './event-history.ts'
 import { GoldenMemory, describeMismatch } from './golden-memory.ts'
 import { ProtocolAudit } from './protocol.ts'
+import type { ChangePteMode } from './protocol.ts'
 import { TranslationAudit } from './translations.ts'
 import { Ledger, ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
@@ -31,6 +32,8 @@ export interface AuditorOptions {
   readonly stop?: boolean
   /** Events between two sweeps over all translations. Default 2,000 at level `all`, 50,000 at level `sampled`. */
   readonly sweepEvery?: number
+  /** How the kernel calls change_pte. Default `bracketed`. */
+  readonly changePte?: ChangePteMode
 }
 
 const SWEEP_EVERY = { off: Infinity, sampled: 50_000, all: 2_000 }
@@ -61,7 +64,7 @@ export class Auditor {
     this.untilSweep = this.sweepEvery
     const report = (invariant: Invariant, what: string, page: PageNames = {}): void =>
       this.report(invariant, what, page)
-    this.protocol = new ProtocolAudit(this.ledger, report)
+    this.protocol = new ProtocolAudit(this.ledger, report, options.changePte)
     this.translations = new TranslationAudit(world, this.protocol, this.ledger, report)
     this.aging = new AgingAudit(world, this.ledger, report)
     this.detach =

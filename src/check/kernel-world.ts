@@ -70,6 +70,11 @@ export class KernelWorld implements AuditedWorld {
     return ABSENT
   }
 
+  isPageTableLocked(mm: number): boolean {
+    for (const space of this.kernel.mms) if (space.id === mm) return space.pageTableLock.isLocked
+    return false
+  }
+
   isAllocated(pfn: number): boolean {
     return this.kernel.pages.kindOf(pfn as never) !== 'free'
   }

@@ -4,9 +4,17 @@
  *
  * R1 A window is open from the announcement of its start to the announcement of its end: the page table is final
  *    then, and whatever a client still holds must agree with it.
+ * R2 Unbracketed change_pte replaces a PTE under the page-table lock without a window: cleared, clients told, set. From
+ *    the clearing to the setting the page is left alone in the same way.
  */
+import { PAGE_SIZE } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
 import type { Ledger, Report } from './violation.ts'
+
+/** See `KernelOptions.changePte`. */
+export type ChangePteMode = 'bracketed' | 'unbracketed'
+
+const pageOf = (hva: number): number => Math.floor(hva / PAGE_SIZE)
 
 interface Client {
   readonly name: string
@@ -22,6 +30,8 @@ interface Window {
 
 interface Space {
   readonly windows: Window[]
+  /** Pages whose PTE is being replaced under change_pte (R2). */
+  readonly replaced: Set<number>
   /** Notifiers on the list. */
   listed: number
   exiting: boolean
@@ -35,16 +45,19 @@ export class ProtocolAudit {
   private readonly clients = new Map<number, Client>()
   private readonly spaces = new Map<number, Space>()
   private readonly gracePeriods = new Set<string>()
+  private readonly changePte: ChangePteMode
 
-  constructor(ledger: Ledger, report: Report) {
+  constructor(ledger: Ledger, report: Report, changePte: ChangePteMode = 'bracketed') {
     this.ledger = ledger
     this.report = report
+    this.changePte = changePte
   }
 
   /** Is some invalidation of this address under way? */
   isOpen(mm: number, hva: number): boolean {
-    const windows = this.spaces.get(mm)?.windows
-    return windows !== undefined && windows.some((window) => window.start <= hva && hva < window.end)
+    const space = this.spaces.get(mm)
+    if (space === undefined) return false
+    return space.windows.some((window) => window.start <= hva && hva < window.end) || space.replaced.has(pageOf(hva))
   }
 
   observe(event: TraceEvent): void {
@@ -82,6 +95,12 @@ export class ProtocolAudit {
         return
       case 'clear_pte':
         this.exitFrees(event.mm, event.hva)
+        if (this.changePte === 'unbracketed' && !this.isOpen(event.mm, event.hva)) {
+          this.space(event.mm).replaced.add(pageOf(event.hva))
+        }
+        return
+      case 'set_pte':
+        this.space(event.mm).replaced.delete(pageOf(event.hva))
         return
       case 'srcu_gp_start':
         this.gracePeriods.add(`${event.srcu} ${event.gp}`)
@@ -112,7 +131,7 @@ export class ProtocolAudit {
   private space(mm: number): Space {
     let space = this.spaces.get(mm)
     if (space === undefined) {
-      space = { windows: [], listed: 0, exiting: false, released: false }
+      space = { windows: [], replaced: new Set(), listed: 0, exiting: false, released: false }
       this.spaces.set(mm, space)
     }
     return space

@@ -6,7 +6,7 @@
  * R2 A guest that ends, for whatever reason, ends alone; the others go on.
  * R3 Everything is undone at the end, so that what is left over is a leak (I14).
  */
-import { KiB, Random, hva } from '../base/index.ts'
+import { KernelError, KiB, Random, hva } from '../base/index.ts'
 import type { Hva, Probe } from '../base/index.ts'
 import { Machine } from '../guest/index.ts'
 import type { MachineCause, MachineResult } from '../guest/index.ts'
@@ -53,6 +53,8 @@ export interface SessionOptions {
   readonly policy?: Policy | undefined
   readonly pageTableLock: 'sleep' | 'spin'
   readonly srcu: 'tiny' | 'classic' | 'counted'
+  /** See `KernelOptions.changePte`. Default `bracketed`. */
+  readonly changePte?: 'bracketed' | 'unbracketed'
   readonly audit: AuditLevel
   readonly guests: readonly GuestSpec[]
   readonly storm?: StormOptions | undefined
@@ -101,6 +103,7 @@ export class Session {
   private readonly options: SessionOptions
   private readonly auditor: Auditor
   private readonly guests: RunningGuest[] = []
+  private readonly refused: Map<GuestSpec, KernelError> = new Map()
   private readonly counts: StormCount[] = []
   private stopping = false
 
@@ -114,12 +117,16 @@ export class Session {
       swapPages,
       pageTableLock,
       srcu,
+      changePte: options.changePte ?? 'bracketed',
       ...(policy === undefined ? {} : { policy }),
       ...(onTurn === undefined ? {} : { onTurn }),
     })
     this.figures.attach(this.kernel.trace)
     if (options.probe !== undefined) this.kernel.trace.attach(options.probe)
-    this.auditor = new Auditor(this.kernel.trace, new KernelWorld(this.kernel), { level: options.audit })
+    this.auditor = new Auditor(this.kernel.trace, new KernelWorld(this.kernel), {
+      level: options.audit,
+      ...(options.changePte === undefined ? {} : { changePte: options.changePte }),
+    })
     for (const kind of options.storm?.kinds ?? []) this.counts.push(new StormCount(kind.name))
   }
 
@@ -164,7 +171,7 @@ export class Session {
 
   private async main(): Promise<void> {
     const { kernel } = this
-    for (const spec of this.options.guests) this.guests.push(await this.boot(spec))
+    for (const spec of this.options.guests) await this.boot(spec)
     const storms = this.guests.flatMap((guest) => this.startStorms(guest))
     const tasks = this.guests.map((guest) => kernel.spawn(guest.spec.name, () => this.runGuest(guest)))
     for (const task of tasks) await kernel.sched.join(task)
@@ -175,9 +182,21 @@ export class Session {
     }
   }
 
-  private async boot(spec: GuestSpec): Promise<RunningGuest> {
+  /** Boots a guest; one that cannot be booted is remembered with the reason. */
+  private async boot(spec: GuestSpec): Promise<void> {
+    let mm: Mm | null = null
+    try {
+      mm = await this.kernel.createMm(spec.name)
+      this.guests.push(await this.bootIn(mm, spec))
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error
+      this.refused.set(spec, error)
+      await mm?.exit()
+    }
+  }
+
+  private async bootIn(mm: Mm, spec: GuestSpec): Promise<RunningGuest> {
     const { kernel, options } = this
-    const mm = await kernel.createMm(spec.name)
     const regions = await mapGuestMemory(mm, spec)
     const machine = await Machine.create(kernel, {
       name: spec.name,
@@ -234,12 +253,31 @@ export class Session {
       frames: options.frames,
       swapPages: options.swapPages,
       time: kernel.sched.now,
-      guests: this.guests.map(reportGuest),
+      guests: options.guests.map((spec) => this.reportGuest(spec)),
       storms: this.counts.map(({ kind, operations, refused }): StormReport => ({ kind, operations, refused })),
       figures: this.figures,
       audit: { level: options.audit, checks: [...auditor.ledger.checks].toSorted(byInvariant), violations: all },
       schedule: encodeSchedule(kernel.sched.schedule),
       failure: all.length > 0 ? null : failure,
+    }
+  }
+  private reportGuest(spec: GuestSpec): GuestReport {
+    const { name, paging, harts, memory } = spec
+    const facts = { name, paging, harts, memory }
+    const guest = this.guests.find((running) => running.spec === spec)
+    if (guest === undefined) {
+      const error = this.refused.get(spec)
+      const outcome = error === undefined ? 'stopped' : error.code === 'ENOMEM' ? 'memory' : 'crashed'
+      const detail = `guest ${name}: ${error === undefined ? 'it was not started' : error.message}`
+      return { ...facts, mm: 0, instructions: 0, outcome, detail }
+    }
+    const { mm, machine, result } = guest
+    return {
+      ...facts,
+      mm: mm.id,
+      instructions: instructionsOf(machine),
+      outcome: result === null ? 'stopped' : OUTCOMES[result.cause],
+      detail: result === null ? `guest ${name} was still running` : `guest ${result.message}`,
     }
   }
 }
@@ -265,19 +303,4 @@ async function mapGuestMemory(mm: Mm, spec: GuestSpec): Promise<StormRegion[]> {
   }
   await file.put()
   return regions
-}
-
-function reportGuest(guest: RunningGuest): GuestReport {
-  const { spec, mm, machine, result } = guest
-  const detail = result === null ? `guest ${spec.name} was still running` : `guest ${spec.name}: ${result.message}`
-  return {
-    name: spec.name,
-    paging: spec.paging,
-    harts: spec.harts,
-    memory: spec.memory,
-    mm: mm.id,
-    instructions: instructionsOf(machine),
-    outcome: result === null ? 'stopped' : OUTCOMES[result.cause],
-    detail,
-  }
 }

@@ -6,7 +6,9 @@
  * tables, so that a change that no event announced is found as well.
  *
  * R1 A translation is left alone while an invalidation of its address is open (`ProtocolAudit.isOpen`).
- * R2 A TLB entry of a vCPU that has a flush request pending cannot be used, and is left alone.
+ * R2 So is one whose host PTE was written by a task that still holds the page-table lock: change_pte without a window
+ *    (the seed's form) has that lock for its window. It is judged as soon as the lock is free.
+ * R3 A TLB entry of a vCPU that has a flush request pending cannot be used, and is left alone.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -36,6 +38,8 @@ export class TranslationAudit {
   private readonly byFrame = new Map<number, Set<Mirrored>>()
   /** Invalidations that a VM has counted in and not yet out. */
   private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
+  /** Host PTEs written since their page-table lock was last seen free. */
+  private changed: { readonly mm: number; readonly hva: number }[] = []
   /** Leaf sptes by page of the address space: key is `mm:page`. */
   private readonly byPage = new Map<string, Set<Mirrored>>()
 
@@ -47,6 +51,7 @@ export class TranslationAudit {
   }
 
   observe(event: TraceEvent): void {
+    if (this.changed.length > 0) this.checkChanged()
     switch (event.name) {
       case 'kvm_mmu_set_spte':
         this.set(event)
@@ -76,7 +81,7 @@ export class TranslationAudit {
         return
       case 'set_pte':
       case 'clear_pte':
-        this.checkRange(event.mm, event.hva, event.hva + PAGE_SIZE)
+        this.changed.push({ mm: event.mm, hva: event.hva })
         return
       case 'mm_page_free':
         for (let frame = event.pfn; frame < event.pfn + 2 ** event.order; frame++) this.checkFreed(frame)
@@ -112,7 +117,7 @@ export class TranslationAudit {
 
   /** A translation outside any window must be what the host page table says, and its frame allocated. */
   private judge(vm: AuditedVm, found: AuditedTranslation, holder: string): void {
-    if (this.protocol.isOpen(vm.mmId, found.hva)) return
+    if (this.protocol.isOpen(vm.mmId, found.hva) || this.isBeingWritten(vm.mmId, found.hva)) return
     this.ledger.count('I1')
     const host = this.world.hostPte(vm.mmId, found.hva)
     if (!host.present) {
@@ -129,6 +134,14 @@ export class TranslationAudit {
     if (!host.writable) {
       this.report('I9', `vm ${vm.id}: ${holder} is writable, the host PTE of frame ${hex(found.pfn)} is not`, found)
     }
+  }
+
+  /** Its host PTE was written by somebody who still holds the page-table lock. */
+  private isBeingWritten(mm: number, hva: number): boolean {
+    return (
+      this.changed.some((change) => change.mm === mm && pageOf(change.hva) === pageOf(hva)) &&
+      this.world.isPageTableLocked(mm)
+    )
   }
 
   private set(event: TraceEvent & { name: 'kvm_mmu_set_spte' }): void {
@@ -230,6 +243,14 @@ export class TranslationAudit {
       this.judge(vm, entry, `TLB of vcpu ${vcpu}`)
       if (!this.protocol.isOpen(vm.mmId, entry.hva) && !vm.isChanging()) this.backed(vm, entry, entry.hva, vcpu)
     })
+  }
+
+  /** Judges host PTEs that were written, as soon as nobody is in the middle of writing them. */
+  private checkChanged(): void {
+    const ready = this.changed.filter(({ mm }) => !this.world.isPageTableLocked(mm))
+    if (ready.length === 0) return
+    this.changed = this.changed.filter(({ mm }) => this.world.isPageTableLocked(mm))
+    for (const { mm, hva } of ready) this.checkRange(mm, hva, hva + PAGE_SIZE)
   }
 
   /** Everything that maps part of the range, by what the host says now. */

@@ -2,6 +2,7 @@
 import type { ExitCode } from './exit-code.ts'
 import type { OptionTable, OptionValues } from './options.ts'
 import { Output } from './output.ts'
+import type { Io } from './output.ts'
 import { UsageError } from './options.ts'
 import { parse } from './parse.ts'
 
@@ -36,7 +37,7 @@ export interface Command {
   readonly options: OptionTable
   readonly examples: readonly (readonly [command: string, what: string])[]
   /** Parses the arguments and runs. @throws UsageError */
-  invoke(args: readonly string[], help: (command: Command, output: Output) => void): Promise<ExitCode>
+  invoke(args: readonly string[], io: Io, help: (command: Command, output: Output) => void): Promise<ExitCode>
 }
 
 export interface CommandSpec<T extends OptionTable> {
@@ -59,10 +60,10 @@ export function defineCommand<const T extends OptionTable>(spec: CommandSpec<T>)
     operand: spec.operand,
     options,
     examples: spec.examples ?? [],
-    async invoke(args, help) {
+    async invoke(args, io, help) {
       const { values, operands } = parse(args, options)
       const common = values as OptionValues<typeof COMMON_OPTIONS>
-      const output = new Output({ json: common.json, noColor: common['no-color'] })
+      const output = new Output(io, { json: common.json, noColor: common['no-color'] })
       if (common.help) {
         help(command, output)
         return 0

@@ -43,6 +43,7 @@ const commands: Command[] = [
     ],
     options: {
       ...KERNEL_OPTIONS,
+      audit: { ...KERNEL_OPTIONS.audit, default: 'all' },
       inject: {
         type: 'choice',
         choices: injections.map(({ name }) => name),

@@ -29,6 +29,8 @@ export interface DemoValues {
 
 interface DemoGuest {
   readonly name: string
+  /** The example guest, when it is called otherwise. */
+  readonly program?: string
   readonly paging: 'two-dimensional' | 'shadow'
   readonly harts: number
   readonly memory: number
@@ -36,13 +38,14 @@ interface DemoGuest {
 }
 
 const GUESTS: readonly DemoGuest[] = [
-  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 4 * MiB, bootargs: 'kib=1024 rounds=2' },
-  { name: 'sort', paging: 'shadow', harts: 1, memory: 4 * MiB, bootargs: 'count=6000' },
+  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'sort', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'count=4000' },
   { name: 'paging', paging: 'shadow', harts: 1, memory: 8 * MiB, bootargs: '' },
-  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 4 * MiB, bootargs: 'rounds=200 remaps=12' },
+  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=200 remaps=12' },
 ]
 /** Host memory: less than the guests use together. */
-const FRAMES = 512
+const FRAMES = 384
 const SWAP_PAGES = 4096
 
 /** Runs the demo. @returns the exit code of its verdict */
@@ -58,7 +61,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
   }
   const guests = GUESTS.map((guest): GuestSpec => ({
     ...guest,
-    program: readGuest(guest.name).bytes,
+    program: readGuest(guest.program ?? guest.name).bytes,
     budget: 1e9,
     onConsole: (text) => {
       if (output.json) output.object({ type: 'console', guest: guest.name, text })
@@ -75,6 +78,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         srcu: values.srcu as 'tiny' | 'classic' | 'counted',
         pageTableLock: values['page-table-lock'] as 'sleep' | 'spin',
         audit: values.audit as AuditLevel,
+        changePte: 'unbracketed',
         storm: { seed: values.seed, kinds: stormKinds },
         guests,
         inject: injections.find(({ name }) => name === values.inject),

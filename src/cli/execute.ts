@@ -5,12 +5,12 @@
  * R2 A reader of stdout that has gone away ends the run in the same way.
  */
 import { closeSync, openSync } from 'node:fs'
+import type { Probe } from '../base/index.ts'
 import { checksMade, verdictOf } from '../check/index.ts'
-import type { RunReport, Session, SessionOptions, Verdict } from '../check/index.ts'
+import type { RunProgress, RunReport, Session, SessionOptions, Verdict } from '../check/index.ts'
 import { TRACE_HEADER, eventText, traceLine, verdictLine, violationLines } from '../view/index.ts'
 import { ExitCode } from './exit-code.ts'
 import { Live } from './live.ts'
-import type { LiveOptions } from './live.ts'
 import { UsageError } from './options.ts'
 import { LineFile } from './output.ts'
 import type { Output } from './output.ts'
@@ -18,7 +18,9 @@ import type { Output } from './output.ts'
 /** The parts of a session's options that the command line does not choose. */
 type Hooks = Pick<SessionOptions, 'probe' | 'onTurn'>
 
-export interface ExecuteOptions extends LiveOptions {
+export interface ExecuteOptions {
+  /** Print progress as lines when stderr is no terminal. */
+  readonly lines: boolean
   /** File for the trace, or undefined. */
   readonly trace: string | undefined
 }
@@ -41,13 +43,20 @@ export async function execute(
   const fd = options.trace === undefined ? undefined : openForWriting(options.trace, 'trace')
   const trace = fd === undefined ? undefined : new LineFile(fd)
   for (const line of TRACE_HEADER) trace?.write(line)
-  const live = new Live(options)
+  const live = new Live(output.io)
+  output.beforeWrite = () => live.erase()
   let session: Session
+  const progress = (): RunProgress => session.progress()
+  const lines = options.lines && !live.isTerminal && !output.json
+  const probe: Probe = (event, stamp) => {
+    trace?.write(traceLine(event, stamp))
+    if (lines) live.line(stamp.now, progress)
+  }
   const hooks: Hooks = {
-    probe: trace === undefined ? undefined : (event, stamp) => trace.write(traceLine(event, stamp)),
+    probe: lines || trace !== undefined ? probe : undefined,
     onTurn: () => {
       if (output.closed) session.stop()
-      if (!output.json) live.update(() => session.progress())
+      if (live.isTerminal && !output.json) live.redraw(progress)
     },
   }
   session = create(hooks)

@@ -6,49 +6,46 @@
  */
 import { progressBlock, progressLine } from '../view/index.ts'
 import type { RunProgress } from '../check/index.ts'
+import type { Io, Sink } from './output.ts'
 
 const REDRAW_MILLISECONDS = 100
-const LINE_EVERY_NS = 20_000_000
-
-export interface LiveOptions {
-  /** Print lines when stderr is no terminal. */
-  readonly lines: boolean
-}
+const LINE_EVERY_NS = 500_000
 
 export class Live {
-  private readonly terminal: boolean = process.stderr.isTTY && process.env['TERM'] !== 'dumb'
-  private readonly lines: boolean
+  /** True when the block can be redrawn in place. */
+  readonly isTerminal: boolean
+  private readonly sink: Sink
   private drawn = 0
   private lastDraw = 0
   private nextLine = LINE_EVERY_NS
 
-  constructor(options: LiveOptions) {
-    this.lines = options.lines
+  constructor({ stderr, env }: Io) {
+    this.sink = stderr
+    this.isTerminal = stderr.isTTY === true && env['TERM'] !== 'dumb'
   }
 
-  /** Shows how far the run is, if it is time to. */
-  update(progress: () => RunProgress): void {
-    if (this.terminal) {
-      const now = performance.now()
-      if (now - this.lastDraw < REDRAW_MILLISECONDS) return
-      this.lastDraw = now
-      const width = process.stderr.columns || 80
-      const lines = progressBlock(progress()).map((line) => line.slice(0, width - 1))
-      this.erase()
-      process.stderr.write(lines.map((line) => `${line}\n`).join(''))
-      this.drawn = lines.length
-      return
-    }
-    if (!this.lines) return
-    const run = progress()
-    if (run.now < this.nextLine) return
-    this.nextLine = run.now - (run.now % LINE_EVERY_NS) + LINE_EVERY_NS
-    process.stderr.write(`${progressLine(run)}\n`)
+  /** Redraws the block, if it is time to. */
+  redraw(progress: () => RunProgress): void {
+    const now = performance.now()
+    if (now - this.lastDraw < REDRAW_MILLISECONDS) return
+    this.lastDraw = now
+    const width = this.sink.columns ?? 80
+    const lines = progressBlock(progress()).map((line) => line.slice(0, width - 1))
+    this.erase()
+    this.sink.write(lines.map((line) => `${line}\n`).join(''))
+    this.drawn = lines.length
+  }
+
+  /** Prints a line, if it is time to. @param now virtual nanoseconds */
+  line(now: number, progress: () => RunProgress): void {
+    if (now < this.nextLine) return
+    this.nextLine = now - (now % LINE_EVERY_NS) + LINE_EVERY_NS
+    this.sink.write(`${progressLine(progress())}\n`)
   }
 
   /** Removes the block, so that something else can be printed. */
   erase(): void {
-    if (this.drawn > 0) process.stderr.write(`\x1b[${this.drawn}A\x1b[J`)
+    if (this.drawn > 0) this.sink.write(`\x1b[${this.drawn}A\x1b[J`)
     this.drawn = 0
   }
 }

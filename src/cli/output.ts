@@ -4,24 +4,40 @@
  * R1 Colours only on a terminal, or when FORCE_COLOR asks for them; NO_COLOR and --no-color win over everything.
  * R2 A reader that has gone away (EPIPE) is not an error: `closed` tells long work to stop.
  * R3 With --json every line on stdout is one JSON object, and nothing else is printed there.
+ * R4 The process's streams and environment come in as an `Io`, so that a test can stand in for them.
  */
 import { writeSync } from 'node:fs'
 import { Chalk, supportsColor, supportsColorStderr } from 'chalk'
 import type { ChalkInstance, ColorSupportLevel } from 'chalk'
+
+/** A stream that text goes to. */
+export interface Sink {
+  write(text: string | Uint8Array): unknown
+  readonly isTTY?: boolean
+  readonly columns?: number
+  on?(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown
+}
+
+/** The outside of a command. */
+export interface Io {
+  readonly stdout: Sink
+  readonly stderr: Sink
+  readonly env: Readonly<Record<string, string | undefined>>
+}
 
 export interface OutputOptions {
   readonly json: boolean
   readonly noColor: boolean
 }
 
-function colourLevel(support: typeof supportsColor, isTerminal: boolean, noColor: boolean): ColorSupportLevel {
-  const { NO_COLOR: no, FORCE_COLOR: force } = process.env
+function colourLevel(support: typeof supportsColor, sink: Sink, env: Io['env'], noColor: boolean): ColorSupportLevel {
+  const { NO_COLOR: no, FORCE_COLOR: force } = env
   if (noColor || (no !== undefined && no !== '')) return 0
   if (force !== undefined) {
     if (force === '0' || force === 'false') return 0
     return force === '2' || force === '3' ? (Number(force) as ColorSupportLevel) : 1
   }
-  return isTerminal && support !== false ? support.level : 0
+  return sink.isTTY === true && support !== false ? support.level : 0
 }
 
 export class Output {
@@ -29,16 +45,19 @@ export class Output {
   /** Colours of stdout and of stderr. */
   readonly chalk: ChalkInstance
   readonly chalkError: ChalkInstance
+  readonly io: Io
   /** True when nobody reads stdout any more. */
   closed = false
+  /** Called before anything is written: takes away what is redrawn in place. */
+  beforeWrite: () => void = () => undefined
 
-  constructor(options: OutputOptions) {
+  constructor(io: Io, options: OutputOptions) {
+    this.io = io
     this.json = options.json
-    const level = colourLevel(supportsColor, process.stdout.isTTY, options.noColor || options.json)
-    this.chalk = new Chalk({ level })
-    this.chalkError = new Chalk({ level: colourLevel(supportsColorStderr, process.stderr.isTTY, options.noColor) })
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => this.lost(error))
-    process.stderr.on('error', (error: NodeJS.ErrnoException) => this.lost(error))
+    const { stdout, stderr, env } = io
+    this.chalk = new Chalk({ level: colourLevel(supportsColor, stdout, env, options.noColor || options.json) })
+    this.chalkError = new Chalk({ level: colourLevel(supportsColorStderr, stderr, env, options.noColor) })
+    for (const sink of [stdout, stderr]) sink.on?.('error', (error) => this.lost(error))
   }
 
   /** One line on stdout. */
@@ -48,7 +67,9 @@ export class Output {
 
   /** Bytes on stdout, as they are. */
   write(bytes: string | Uint8Array): void {
-    if (!this.closed) process.stdout.write(bytes)
+    if (this.closed) return
+    this.beforeWrite()
+    this.io.stdout.write(bytes)
   }
 
   /** One JSON object on stdout; bigint values as decimal text. */
@@ -58,7 +79,8 @@ export class Output {
 
   /** One line on stderr. */
   note(text = ''): void {
-    process.stderr.write(`${text}\n`)
+    this.beforeWrite()
+    this.io.stderr.write(`${text}\n`)
   }
 
   private lost(error: NodeJS.ErrnoException): void {

@@ -3,6 +3,7 @@ import { readFileSync, writeSync, closeSync } from 'node:fs'
 import { MiB, PAGE_SIZE } from '../base/index.ts'
 import { Session, stormKinds } from '../check/index.ts'
 import type { AuditLevel } from '../check/index.ts'
+import { RAM_BASE, parseProgram } from '../guest/index.ts'
 import { decodeSchedule, random, replay } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { guestLines, hostLines, srcuLines, stormLines } from '../view/index.ts'
@@ -55,6 +56,8 @@ export async function run(guestName: string, values: RunValues, output: Output):
   const file = readGuest(guestName)
   const memory = values.memory ?? file.example?.memory ?? DEFAULT_MEMORY
   if (memory % PAGE_SIZE !== 0) throw new UsageError(`--memory is ${memory}; expected a multiple of ${PAGE_SIZE}`)
+  // A file that is no guest is one clear line, before anything else is printed.
+  parseProgram(file.bytes, { start: RAM_BASE, length: memory })
   const policy = policyOf(values)
   const record = values.record === undefined ? undefined : openForWriting(values.record, 'record')
   const report = await execute(

@@ -10,9 +10,9 @@
  */
 import { KernelBug, PAGE_SIZE } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
-import { RwSemaphore } from '../sched/index.ts'
+import { Mutex, RwSemaphore } from '../sched/index.ts'
 import type { Kernel } from './kernel.ts'
-import { iMmapLock } from './locks.ts'
+import { iMmapLock, inodeLock } from './locks.ts'
 import { truncateInodePages } from './truncate.ts'
 import type { Vma } from './vma.ts'
 
@@ -24,12 +24,14 @@ export class AddressSpace {
   readonly id: number
   readonly name: string
   readonly storage: FileStorage
-  /** Bytes. Protected by being changed in one step. */
+  /** Bytes. Changed under the inode lock; read under a page lock, or as a hint. */
   size: number
   /** Page index -> frame, or a swap slot as -slot. Changed as R1 says. */
   readonly pages: Map<number, number> = new Map()
   /** Page index -> block of the disk, for a `disk` file; absent blocks are zero. */
   readonly blocks: Map<number, number> = new Map()
+  /** Serialises truncation, hole punching and writing. */
+  readonly inodeLock: Mutex
   /** Protects `iMmap` and the bounds of the VMAs in it. */
   readonly iMmapLock: RwSemaphore
   readonly iMmap: Set<Vma> = new Set()
@@ -42,6 +44,7 @@ export class AddressSpace {
     this.name = name
     this.size = size
     this.storage = storage
+    this.inodeLock = new Mutex(kernel.sched, inodeLock, `i_rwsem ${name}`)
     this.iMmapLock = new RwSemaphore(kernel.sched, iMmapLock, `i_mmap_rwsem ${name}`)
   }
 

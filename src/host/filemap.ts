@@ -6,7 +6,7 @@
  * R2 After the lock is taken the page must still be the file's and inside its size: else it was truncated meanwhile.
  * R3 A page of a memory file is dirty from birth: nothing but the page holds its content.
  */
-import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
+import { KernelBug, KernelError, PAGE_SIZE, hex } from '../base/index.ts'
 import type { Hpa, Pfn } from '../base/index.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { Kernel } from './kernel.ts'
@@ -123,22 +123,29 @@ export async function readFile(file: AddressSpace, offset: number, length: numbe
  */
 export async function writeFile(file: AddressSpace, offset: number, bytes: Uint8Array): Promise<void> {
   checkOffset(file, offset)
-  const end = offset + bytes.length
-  const { memory, pages, allocator, trace } = file.kernel
-  for (let at = offset; at < end; at = Math.floor(at / PAGE_SIZE) * PAGE_SIZE + PAGE_SIZE) {
-    const within = at % PAGE_SIZE
-    const count = Math.min(PAGE_SIZE - within, end - at)
-    if (file.size < at + count) file.size = at + count
-    const pfn = await filemapGetPage(file, Math.floor(at / PAGE_SIZE))
-    // Truncated while we were reading it in: the file ends here again.
-    if (pfn === -1) return
-    const piece = bytes.subarray(at - offset, at - offset + count)
-    memory.writeBytes((pfn * PAGE_SIZE + within) as Hpa, piece)
-    pages.set(pfn, PG_DIRTY)
-    if (trace.on) trace.emit({ name: 'file_write', file: file.id, offset: at, bytes: hexBytes(piece) })
-    pages.lockOf(pfn).unlock()
-    allocator.put(pfn)
+  await file.inodeLock.lock()
+  try {
+    const end = offset + bytes.length
+    for (let at = offset; at < end; at = Math.floor(at / PAGE_SIZE) * PAGE_SIZE + PAGE_SIZE) {
+      const count = Math.min(PAGE_SIZE - (at % PAGE_SIZE), end - at)
+      await writePiece(file, at, bytes.subarray(at - offset, at - offset + count))
+    }
+  } finally {
+    file.inodeLock.unlock()
   }
+}
+
+/** Bytes within one page. Under the inode lock. */
+async function writePiece(file: AddressSpace, at: number, piece: Uint8Array): Promise<void> {
+  const { memory, pages, allocator, trace } = file.kernel
+  if (file.size < at + piece.length) file.size = at + piece.length
+  const pfn = await filemapGetPage(file, Math.floor(at / PAGE_SIZE))
+  if (pfn === -1) throw new KernelBug(`${file.name} shrank under its inode lock`)
+  memory.writeBytes((pfn * PAGE_SIZE + (at % PAGE_SIZE)) as Hpa, piece)
+  pages.set(pfn, PG_DIRTY)
+  if (trace.on) trace.emit({ name: 'file_write', file: file.id, offset: at, bytes: hexBytes(piece) })
+  pages.lockOf(pfn).unlock()
+  allocator.put(pfn)
 }
 
 const hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')
@@ -183,9 +190,10 @@ export async function fsync(file: AddressSpace): Promise<void> {
     const lock = pages.lockOf(pfn)
     await lock.lock()
     let written = true
-    if (file.lookup(index) === pfn) {
+    // A PTE of a disk file is writable only while its page is dirty: a clean page has nothing to protect.
+    if (file.lookup(index) === pfn && pages.test(pfn, PG_DIRTY)) {
       await pageMkclean(kernel, pfn)
-      if (pages.test(pfn, PG_DIRTY)) written = await writeBackPage(kernel, pfn)
+      written = await writeBackPage(kernel, pfn)
     }
     lock.unlock()
     allocator.put(pfn)

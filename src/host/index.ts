@@ -12,6 +12,7 @@ export {
   anonVmaLock,
   hostLockClasses,
   iMmapLock,
+  inodeLock,
   ksmThreadMutex,
   mmAllLocksMutex,
   mmapLock,

@@ -1,7 +1,7 @@
 /**
  * The locks of the host mm, as data (Linux v6.12 mm/rmap.c, head comment).
  *
- * mmap_lock > folio lock > i_mmap_rwsem > anon_vma rwsem > page-table lock, and whatever a client of the notifier
+ * i_rwsem > mmap_lock > folio lock > i_mmap_rwsem > anon_vma rwsem > page-table lock, and whatever a client of the notifier
  * takes comes inside the innermost lock that its hook is called under.
  *
  * R1 A hook that may sleep waits with some of these held: it takes none of them, and neither faults pages in nor
@@ -18,13 +18,19 @@ export const ksmThreadMutex: LockClass = lockClass({
   protects: 'The scan position of KSM, its stable and unstable tables.',
 })
 
+export const inodeLock: LockClass = lockClass({
+  name: 'i_rwsem',
+  type: 'mutex',
+  protects: 'The size of one file against those who change it: truncation, hole punching and write system calls.',
+})
+
 export const mmapLock: LockClass = lockClass({
   name: 'mmap_lock',
   type: 'rwsem',
   protects:
     'The VMAs of one mm and which page tables exist. Faults and pins read, mmap, munmap, mprotect, fork write. ' +
     'Fork holds the one of the child inside the one of the parent.',
-  inside: [ksmThreadMutex],
+  inside: [ksmThreadMutex, inodeLock],
   nests: true,
 })
 
@@ -74,6 +80,7 @@ export const pageTableLock: LockClass = lockClass({
 /** All classes, outermost first, for docs/locking.md. */
 export const hostLockClasses: readonly LockClass[] = [
   ksmThreadMutex,
+  inodeLock,
   mmapLock,
   mmAllLocksMutex,
   pageLock,

@@ -26,13 +26,22 @@ import { zapPageRange } from './zap.ts'
  * @throws KernelError EINVAL, ENOMEM
  */
 export async function truncateFile(file: AddressSpace, size: number): Promise<void> {
-  if (!Number.isInteger(size) || size < 0)
+  if (!Number.isInteger(size) || size < 0) {
     throw new KernelError('EINVAL', `${file.name}: size ${size}: expected 0 or more`)
-  const shrinks = size < file.size
-  const { trace } = file.kernel
-  file.size = size
-  if (trace.on) trace.emit({ name: 'file_truncate', file: file.id, size })
-  if (!shrinks) return
+  }
+  await file.inodeLock.lock()
+  try {
+    const shrinks = size < file.size
+    file.size = size
+    if (shrinks) await shrink(file, size)
+    const { trace } = file.kernel
+    if (trace.on) trace.emit({ name: 'file_truncate', file: file.id, size })
+  } finally {
+    file.inodeLock.unlock()
+  }
+}
+
+async function shrink(file: AddressSpace, size: number): Promise<void> {
   const first = Math.ceil(size / PAGE_SIZE)
   await unmapMappingPages(file, first, Infinity, true)
   await truncateInodePages(file, first, Infinity)
@@ -52,10 +61,19 @@ export async function punchHole(file: AddressSpace, offset: number, length: numb
   }
   const first = offset / PAGE_SIZE
   const last = first + length / PAGE_SIZE
-  await unmapMappingPages(file, first, last, false)
-  await truncateInodePages(file, first, last)
+  await file.inodeLock.lock()
+  try {
+    await unmapMappingPages(file, first, last, false)
+    await truncateInodePages(file, first, last)
+  } finally {
+    file.inodeLock.unlock()
+  }
+}
+
+/** From this step on the file shows zeroes in [start, end): nothing maps what was there. */
+function noteHole(file: AddressSpace, start: number, end: number): void {
   const { trace } = file.kernel
-  if (trace.on) trace.emit({ name: 'file_punch_hole', file: file.id, start: offset, end: offset + length })
+  if (trace.on) trace.emit({ name: 'file_punch_hole', file: file.id, start, end })
 }
 
 /** The bytes after the new end within its page: a later growth must show zeroes. */
@@ -68,6 +86,7 @@ async function zeroTail(file: AddressSpace, size: number): Promise<void> {
   const within = size % PAGE_SIZE
   memory.writeBytes((pfn * PAGE_SIZE + within) as Hpa, new Uint8Array(PAGE_SIZE - within))
   pages.set(pfn, PG_DIRTY)
+  noteHole(file, size, (index + 1) * PAGE_SIZE)
   pages.lockOf(pfn).unlock()
   allocator.put(pfn)
 }
@@ -102,13 +121,10 @@ async function unmapFromVma(vma: Vma, first: number, last: number, evenCows: boo
 
 /** Takes pages [first, last) out of the page cache, with their swap slots and blocks (Linux: truncate_inode_pages_range). */
 export async function truncateInodePages(file: AddressSpace, first: number, last: number): Promise<void> {
-  for (const index of Array.from(file.pages.keys())) {
+  // A page that a fault adds from now on, where there was neither page nor block, is zero: it may stay.
+  const indexes = new Set([...file.pages.keys(), ...file.blocks.keys()])
+  for (const index of indexes) {
     if (index >= first && index < last) await truncatePage(file, index)
-  }
-  for (const [index, block] of Array.from(file.blocks)) {
-    if (index < first || index >= last || file.pages.has(index)) continue
-    file.blocks.delete(index)
-    file.kernel.disk.release(block)
   }
 }
 
@@ -116,10 +132,10 @@ async function truncatePage(file: AddressSpace, index: number): Promise<void> {
   const { pages, allocator, swap } = file.kernel
   for (;;) {
     const place = file.pages.get(index)
-    if (place === undefined) return
-    if (place < 0) {
+    if (place === undefined || place < 0) {
       file.pages.delete(index)
-      swap.free(-place)
+      if (place !== undefined) swap.free(-place)
+      forgetBlock(file, index)
       return
     }
     const pfn = place as Pfn
@@ -131,6 +147,7 @@ async function truncatePage(file: AddressSpace, index: number): Promise<void> {
       if (pages.maps(pfn) > 0) await unmapMappingPages(file, index, index + 1, false)
       pages.clear(pfn, PG_DIRTY | PG_UPTODATE)
       deletePage(file, pfn)
+      forgetBlock(file, index)
     }
     lock.unlock()
     allocator.put(pfn)
@@ -138,4 +155,12 @@ async function truncatePage(file: AddressSpace, index: number): Promise<void> {
     allocator.put(pfn)
     return
   }
+}
+
+/** The last of a page's content goes: from this step on the file shows zeroes there, and nothing maps what was there. */
+function forgetBlock(file: AddressSpace, index: number): void {
+  const block = file.blocks.get(index)
+  file.blocks.delete(index)
+  if (block !== undefined) file.kernel.disk.release(block)
+  noteHole(file, index * PAGE_SIZE, (index + 1) * PAGE_SIZE)
 }

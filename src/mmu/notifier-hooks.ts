@@ -97,10 +97,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
   }
 
   async testYoung(_mm: NotifierMm, address: Hva): Promise<boolean> {
-    const young = await this.age(address, (address + 1) as Hva, false, false)
-    const { trace } = this.vm
-    if (trace.on) trace.emit({ name: 'kvm_test_age_hva', vm: this.vm.id, hva: address, young })
-    return young
+    return this.age(address, (address + 1) as Hva, false, false)
   }
 
   /** The mm goes away, or the VM unregisters: drop every translation. Idempotent. */
@@ -195,11 +192,19 @@ export class KvmMmuNotifier implements MmuNotifierOps {
       }
       vm.stats.youngFound += young
       if (flush && young > 0) await vm.flush.remoteGfns(flushFirst, flushEnd - flushFirst)
+      this.traceAge(start, end, clear, young > 0)
       vm.mmuLock.unlock()
-    }
+    } else this.traceAge(start, end, clear, false)
     await vm.srcu.readUnlock(idx)
-    if (clear && vm.trace.on) vm.trace.emit({ name: 'kvm_age_hva', vm: vm.id, start, end, young: young > 0 })
     return young > 0
+  }
+
+  /** The answer, at the moment for which it holds: under mmuLock. */
+  private traceAge(start: Hva, end: Hva, clear: boolean, young: boolean): void {
+    const { trace, id } = this.vm
+    if (!trace.on) return
+    if (clear) trace.emit({ name: 'kvm_age_hva', vm: id, start, end, young })
+    else trace.emit({ name: 'kvm_test_age_hva', vm: id, hva: start, young })
   }
 
   /** Takes mmuLock; in a context that may not sleep, by spinning: its holder never waits for memory or an mm lock. */

@@ -114,10 +114,10 @@ export class Rmap {
     const at = index & (CHUNK_PAGES - 1)
     const head = chunk === null ? 0 : chunk.heads[at]!
     if (chunk === null || head === 0) throw missing(index, sptep)
-    this.count--
-    chunk.count--
     if (head > 0) {
       if (head !== word) throw missing(index, sptep)
+      this.count--
+      chunk.count--
       chunk.heads[at] = 0
       chunk.occupied[at >>> 5]! &= ~(1 << (at & 31))
       return
@@ -130,6 +130,8 @@ export class Rmap {
       node = pool.next[node]!
     }
     if (node === 0) throw missing(index, sptep)
+    this.count--
+    chunk.count--
     const next = pool.next[node]!
     if (previous === 0) chunk.heads[at] = -next
     else pool.next[previous] = next

@@ -358,6 +358,7 @@ export class Vcpu {
   protected flushFences(): void {
     const { fences } = this
     this.fences = []
+    this.pendingCause = 0
     let removed = 0
     if (fences === null) removed = this.tlb.flushAll()
     for (const { page, count, asid } of fences ?? []) {

@@ -1,10 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
+import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
 const prebuilt = fileURLToPath(new URL('../../../examples/guests/prebuilt/', import.meta.url))
@@ -15,13 +17,28 @@ interface Result {
   readonly err: string
 }
 
-/** Runs the built command without blocking the other tests of this file. */
-function umbra(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Result> {
-  const { NO_COLOR: _no, FORCE_COLOR: _force, ...rest } = process.env
+/** Runs a command in this process, with streams that are no terminals. */
+async function umbra(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Result> {
+  let [out, err] = ['', '']
+  const text = (piece: string | Uint8Array): string =>
+    typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
+  const code = await runCommand(args, {
+    stdout: { write: (piece) => (out += text(piece)) },
+    stderr: { write: (piece) => (err += text(piece)) },
+    env,
+  })
+  return { code, out, err }
+}
+
+/** Runs the built command as a process. */
+function spawnUmbra(args: readonly string[], onOutput?: (child: ChildProcess) => void): Promise<Result> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { env: { ...rest, ...env } })
+    const child = spawn(process.execPath, [main, ...args])
     let [out, err] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      onOutput?.(child)
+    })
     child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))
     child.on('close', (code) => resolve({ code, out, err }))
   })
@@ -90,7 +107,7 @@ test('--version prints the version of package.json', async (t) => {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
     version: string
   }
-  t.is((await umbra(['--version'])).out, `umbra ${version}\n`)
+  t.deepEqual(await spawnUmbra(['--version']), { code: 0, out: `umbra ${version}\n`, err: '' })
   t.deepEqual(objects((await umbra(['--version', '--json'])).out), [{ type: 'version', version }])
 })
 
@@ -104,7 +121,7 @@ test('wrong usage is one clear line, a hint where there is one, and exit code 2'
   await refuses(t, ['run', 'hello', 'twice'], "unexpected argument 'twice'", 'umbra help run shows what it takes')
   await refuses(t, ['run', 'hello', '--memory', 'lots'], "--memory is 'lots'; expected a size such as 4096, 64K or 2M")
   await refuses(t, ['run', 'hello', '--memory'], /^umbra: --memory needs a value: guest memory/)
-  await refuses(t, ['run', 'hello', '--memory', '--json'], /^umbra: --memory needs a value: guest memory/)
+  await refuses(t, ['run', 'hello', '--memory', '--debug'], /^umbra: --memory needs a value: guest memory/)
   await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 or more")
   await refuses(t, ['run', 'hello', '--json=yes'], "--json takes no value; it was given 'yes'")
   await refuses(
@@ -200,13 +217,13 @@ test('--json prints one object a line for every command', async (t) => {
   t.regex(err, /^umbra: unknown guest/)
 })
 
-const script = (shell: string): string => spawnSync(process.execPath, [main, 'completion', shell]).stdout.toString()
+const script = async (shell: string): Promise<string> => (await umbra(['completion', shell])).out
 
-test('the completion scripts are accepted by their shells, and bash completes from the table', (t) => {
+test('the completion scripts are accepted by their shells, and bash completes from the table', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'umbra-completion-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'umbra.bash')
-  writeFileSync(path, script('bash'))
+  writeFileSync(path, await script('bash'))
   const complete = (...words: string[]): string[] =>
     spawnSync('bash', [
       '-c',
@@ -228,7 +245,7 @@ test('the completion scripts are accepted by their shells, and bash completes fr
   t.deepEqual(complete('umbra', 'help', 'dis'), ['disasm'])
   for (const shell of ['zsh', 'fish']) {
     const other = join(folder, `umbra.${shell}`)
-    writeFileSync(other, script(shell))
+    writeFileSync(other, await script(shell))
     const check = spawnSync(shell, ['-n', other])
     if (check.error === undefined) t.is(check.status, 0, check.stderr.toString())
     else t.log(`skipped: ${shell} is not installed`)
@@ -244,4 +261,104 @@ test('a reader that goes away ends the command quietly', (t) => {
   ])
   t.is(stderr.toString(), '')
   t.is(status, 0)
+})
+
+test('run prints the guest on stdout and everything else on stderr', async (t) => {
+  const { code, out, err } = await spawnUmbra(['run', 'hello'])
+  t.is(code, 0)
+  t.is(out, 'hello: a guest in S mode, with a device tree\nhello: pass\n')
+  t.regex(err, /^instructions +[\d,]+$/m)
+  t.regex(err, /\nCONSISTENT: [\d,]+ checks, 0 violations\n$/)
+})
+
+test('run under storms in every mode ends consistent, with what the guest would print alone', async (t) => {
+  const alone = await umbra(['run', 'patterns', '--bootargs', 'kib=128 rounds=1'])
+  for (const options of [
+    ['--paging', 'shadow', '--srcu', 'classic'],
+    ['--paging', 'two-dimensional', '--srcu', 'counted', '--page-table-lock', 'spin'],
+  ]) {
+    const args = [
+      'run',
+      'patterns',
+      '--bootargs',
+      'kib=128 rounds=1',
+      '--frames',
+      '128',
+      '--storm',
+      '7',
+      '--audit',
+      'all',
+    ]
+    const { code, out, err } = await umbra([...args, ...options])
+    t.is(code, 0, err)
+    t.is(out, alone.out)
+    t.regex(err, /^unmap +\d+ +\d+$/m)
+  }
+})
+
+test('a spent budget is exit code 3, a guest that cannot go on is exit code 2, and each says why', async (t) => {
+  const spin = await umbra(['run', 'spin', '--budget', '100k'])
+  t.is(spin.code, 3)
+  t.regex(spin.err, /\nUNFINISHED: guest spin: .*budget.*\n$/)
+  const nowhere = await umbra(['run', 'jump-nowhere'])
+  t.is(nowhere.code, 2)
+  t.regex(nowhere.err, /\nconsistent, but guest jump-nowhere: .*\n$/)
+  const memory = await umbra(['run', 'patterns', '--frames', '96', '--swap', '0'])
+  t.is(memory.code, 3)
+  t.regex(memory.err, /\nUNFINISHED: guest patterns: .*out of memory/)
+})
+
+test('--json on run: console text, figures and the verdict as objects', async (t) => {
+  const { code, out, err } = await umbra(['run', 'hello', '--json'])
+  t.is(code, 0)
+  t.is(err, '')
+  const rows = objects(out)
+  const console = rows.filter(({ type }) => type === 'console').map(({ text }) => String(text))
+  t.is(console.join(''), 'hello: a guest in S mode, with a device tree\nhello: pass\n')
+  t.is(rows.find(({ type }) => type === 'guest')!['outcome'], 'finished')
+  t.like(rows.at(-1)!, { type: 'verdict', verdict: 'consistent', exitCode: 0, violations: 0 })
+})
+
+test('a trace file has the header and one line an event; a recorded schedule replays to the same trace', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'umbra-trace-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = (name: string): string => join(folder, name)
+  const guest = ['run', 'patterns', '--bootargs', 'kib=64 rounds=1', '--storm', '3', '--frames', '128']
+  const first = await umbra([...guest, '--trace', path('a'), '--record', path('schedule')])
+  t.is(first.code, 0, first.err)
+  const second = await umbra([...guest, '--trace', path('b'), '--replay', path('schedule')])
+  t.is(second.code, 0, second.err)
+  const lines = readFileSync(path('a'), 'utf8').trimEnd().split('\n')
+  t.regex(lines[0]!, /^# tracer: umbra$/)
+  for (const line of lines.slice(12)) t.regex(line, /^ *\S.*-\d+ +\[\d{3}\] \.{5} +\d+\.\d{6}: \w+:/)
+  t.deepEqual(readFileSync(path('b'), 'utf8').trimEnd().split('\n'), lines)
+  t.regex(readFileSync(path('schedule'), 'utf8'), /^u1:[\w-]+\n$/)
+})
+
+test('Ctrl-C ends a run cleanly with the verdict so far', async (t) => {
+  const { code, out, err } = await spawnUmbra(['run', 'spin', '--storm', '1'], (child) => child.kill('SIGINT'))
+  t.is(out, 'spin: spinning\n')
+  t.is(code, 3)
+  t.regex(err, /\nUNFINISHED: guest spin: .*stopped.*0 violations\)\n$/)
+})
+
+test('the demo is consistent, and shows every mechanism at work', async (t) => {
+  const { code, out } = await umbra(['demo'])
+  t.is(code, 0, out)
+  t.regex(out, /\nCONSISTENT: [\d,]+ checks, 0 violations\n$/)
+  t.false(out.includes('not exercised'), out)
+  for (const line of ['hook slept under SRCU', 'remote flush waited for a vCPU', 'fault retried: sequence'])
+    t.true(out.includes(line))
+})
+
+test('the demo with a bug injected ends with exit code 1 and names invariant, page and events; twice the same bytes', async (t) => {
+  const [first, second] = [
+    await spawnUmbra(['demo', '--inject', 'stale-spte']),
+    await spawnUmbra(['demo', '--inject', 'stale-spte']),
+  ]
+  t.is(first.code, 1)
+  t.regex(first.out, /\nI[12] violated: /)
+  t.regex(first.out, /\n {2}page: hva 0x[0-9a-f]+, gfn 0x[0-9a-f]+, pfn 0x[0-9a-f]+\n/)
+  t.regex(first.out, /\n {2}last events that touched the page:\n(.+\[\d{3}\].+\n){3,}VIOLATION: I[12] /)
+  t.deepEqual(second, first)
 })

@@ -4,6 +4,7 @@ import { KernelBug, KernelError, PAGE_SIZE } from '../../src/base/index.ts'
 import type { TraceEvent } from '../../src/base/index.ts'
 import { Kernel, migratePage, punchHole } from '../../src/host/index.ts'
 import type { HostThread, KernelOptions, Mm } from '../../src/host/index.ts'
+import { GoldenMemory } from '../../src/check/index.ts'
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
 import { random } from '../../src/sched/index.ts'
 import { Mirror } from './mirror.ts'
@@ -18,6 +19,7 @@ type Loader = (hva: number) => Promise<number>
 
 class Race {
   readonly kernel: Kernel
+  private readonly golden = new GoldenMemory()
   readonly mirrors: Mirror[] = []
   readonly threads: HostThread[] = []
   readonly seed: number
@@ -36,7 +38,7 @@ class Race {
     this.draw = seed * 2654435761
     this.kernel = new Kernel({ ...options, seed, policy: random(seed) })
     this.file = this.kernel.createFile({ size: PAGES * PAGE_SIZE })
-    this.kernel.trace.attach((event) => this.watch(event))
+    this.kernel.trace.attach((event) => this.watch(event), { accesses: true })
   }
 
   private below(n: number): number {
@@ -46,10 +48,15 @@ class Race {
 
   /** Invariants that hold at every instant. */
   private watch(event: TraceEvent): void {
+    const mismatch = this.golden.observe(event)
+    if (mismatch !== null) {
+      const { mm, hva, read, expected } = mismatch
+      throw new KernelBug(`mm ${mm} loaded ${read} at ${hva.toString(16)}, golden memory has ${expected}`, 'I7')
+    }
     if (event.name === 'sched_switch') {
       for (const mirror of this.mirrors) {
         const lines = mirror.disagreements()
-        if (lines.length > 0) throw new KernelBug(`${lines.join('; ')}`, 'I1')
+        if (lines.length > 0) throw new KernelBug(lines.join('; '), 'I1')
       }
     }
     if (event.name === 'mm_page_free') {
@@ -61,7 +68,8 @@ class Race {
       for (const thread of this.threads) {
         for (const tlb of [thread.loadTlb, thread.storeTlb]) {
           tlb.forEachValid((index) => {
-            if (tlb.pfnAt(index) === event.pfn) throw new KernelBug(`frame ${event.pfn} freed while a TLB names it`, 'I2')
+            if (tlb.pfnAt(index) === event.pfn)
+              throw new KernelBug(`frame ${event.pfn} freed while a TLB names it`, 'I2')
           })
         }
       }
@@ -134,7 +142,10 @@ class Race {
         const seen = await load(hva)
         const expected = last.get(hva) ?? 0
         if (seen !== expected && (region === this.kept || seen !== 0)) {
-          throw new KernelBug(`${this.kernel.sched.current.name} loaded ${seen} at ${hva.toString(16)}, stored ${expected}`, 'I7')
+          throw new KernelBug(
+            `${this.kernel.sched.current.name} loaded ${seen} at ${hva.toString(16)}, stored ${expected}`,
+            'I7',
+          )
         }
         if (region !== this.kept) last.set(hva, seen)
       })

@@ -97,7 +97,10 @@ export class Mirror implements MmuNotifierOps {
       const entry = this.entries.get(hva)
       if (entry !== undefined) {
         entry.young = true
-        return this.kernel.memory.read32((entry.pfn * PAGE_SIZE + offset) as never)
+        const hpa = entry.pfn * PAGE_SIZE + offset
+        const value = this.kernel.memory.read32(hpa as never)
+        this.traceAccess('mem_load', hva + offset, value, hpa)
+        return value
       }
       await this.map(hva, false)
     }
@@ -109,11 +112,18 @@ export class Mirror implements MmuNotifierOps {
       if (entry?.writable === true) {
         entry.young = true
         entry.dirty = true
-        this.kernel.memory.write32((entry.pfn * PAGE_SIZE + offset) as never, value)
+        const hpa = entry.pfn * PAGE_SIZE + offset
+        this.kernel.memory.write32(hpa as never, value)
+        this.traceAccess('mem_store', hva + offset, value, hpa)
         return
       }
       await this.map(hva, true)
     }
+  }
+
+  private traceAccess(name: 'mem_load' | 'mem_store', hva: number, value: number, hpa: number): void {
+    const { trace } = this.kernel
+    if (trace.accesses) trace.emit({ name, mm: this.mm.id, vcpu: 0, hva, size: 4, value: BigInt(value), hpa })
   }
 
   /** What disagrees with the host page table now: frame, or a right to write that the host does not give. */

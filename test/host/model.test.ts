@@ -101,8 +101,6 @@ const op = fc.record({
 })
 type Op = typeof op extends fc.Arbitrary<infer T> ? T : never
 
-const COV = new Map<string, number>()
-process.on('exit', () => console.log(JSON.stringify([...COV])))
 class World {
   readonly kernel: Kernel
   readonly files: AddressSpace[] = []
@@ -115,10 +113,6 @@ class World {
   }
 
   async run(ops: readonly Op[]): Promise<void> {
-    this.kernel.trace.attach((e) => {
-      const n = e.name + ('verdict' in e ? ':' + e.verdict : '') + ('operation' in e ? ':' + e.operation : '')
-      COV.set(n, (COV.get(n) ?? 0) + 1)
-    })
     await this.kernel.run(async () => {
       for (const storage of ['memory', 'disk'] as const) {
         this.files.push(this.kernel.createFile({ size: FILE_PAGES * PAGE_SIZE, storage }))
@@ -431,12 +425,12 @@ class World {
 }
 
 const configurations: readonly (readonly [string, KernelOptions, number])[] = [
-  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 150],
-  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 150],
-  ['little memory and no swap', { frames: 64, diskPages: 32 }, 60],
-  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 100],
-  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 60],
-  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 100],
+  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 40],
+  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 40],
+  ['little memory and no swap', { frames: 64, diskPages: 32 }, 30],
+  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 40],
+  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 25],
+  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 40],
 ]
 
 for (const [name, options, runs] of configurations) {

@@ -59,7 +59,7 @@ class Naive {
 
   word(page: number, offset: number): number {
     const { vm } = this.world
-    const pfn = vm.backing.peekPage(this.world.hva(page) as never, false)
+    const pfn = vm.backing.peekPage(this.world.hva(page), false)
     return pfn === -1 ? 0 : vm.memory.read32(hpa(pfn * PAGE_SIZE + offset))
   }
 

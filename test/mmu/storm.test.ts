@@ -72,7 +72,7 @@ const OPERATIONS: readonly Operation[] = [
     await child.exit()
   },
   async (world, page) => {
-    const pfn = world.vm.backing.peekPage(world.hva(page) as never, false)
+    const pfn = world.vm.backing.peekPage(world.hva(page), false)
     if (pfn > 0 && pfn !== world.kernel.zeroPfn) await migratePage(world.kernel, pfn as never)
   },
   async (world, page) => {

@@ -1,6 +1,6 @@
 /** A kernel, one mm with memory, and a VM over it whose vCPUs make single loads and stores as a hart would. */
-import { PAGE_SIZE, gpa, gva, gvnOf, hpa } from '../../src/base/index.ts'
-import type { Gvn } from '../../src/base/index.ts'
+import { PAGE_SIZE, gpa, gva, gvnOf, hpa, hva } from '../../src/base/index.ts'
+import type { Gvn, Hva } from '../../src/base/index.ts'
 import { PTE_A, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X, pteLow } from '../../src/hardware/index.ts'
 import { Kernel } from '../../src/host/index.ts'
 import type { KernelOptions, MmapOptions, Mm } from '../../src/host/index.ts'
@@ -28,11 +28,11 @@ export class World {
   readonly mm: Mm
   readonly vm: Vm
   /** Host address of the memory. */
-  readonly base: number
+  readonly base: Hva
   readonly pages: number
   readonly vcpus: Vcpu[] = []
 
-  private constructor(kernel: Kernel, mm: Mm, vm: Vm, base: number, pages: number) {
+  private constructor(kernel: Kernel, mm: Mm, vm: Vm, base: Hva, pages: number) {
     this.kernel = kernel
     this.mm = mm
     this.vm = vm
@@ -54,8 +54,8 @@ export class World {
   }
 
   /** Host address of a page of the memory. */
-  hva(page: number): number {
-    return this.base + page * PAGE_SIZE
+  hva(page: number): Hva {
+    return hva(this.base + page * PAGE_SIZE)
   }
 
   /** Writes a guest PTE into page `table`, as the guest's own loader would. */
@@ -78,8 +78,8 @@ export class World {
 
   /** Everything that must hold at rest: every translation agrees with the host page table, and the books balance. */
   auditRest(fail: (message: string) => void): void {
-    const agree = (what: string, hva: number, pfn: number, writable: boolean): void => {
-      const mapped = this.vm.backing.peekPage(hva as never, writable)
+    const agree = (what: string, address: number, pfn: number, writable: boolean): void => {
+      const mapped = this.vm.backing.peekPage(hva(address), writable)
       if (mapped !== pfn) fail(`${what} maps frame ${pfn}${writable ? ' writable' : ''}, the host ${mapped}`)
     }
     forEachSpte(this.vm, (spte) => agree(`spte of gfn ${spte.gfn}`, spte.hva, spte.pfn, spte.writable))

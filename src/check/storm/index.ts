@@ -1,4 +1,5 @@
 /** storm: every way in which the host takes pages away, and the registry of them. */
+import { client } from './client.ts'
 import { dontneed } from './dontneed.ts'
 import { fork } from './fork.ts'
 import { ksm } from './ksm.ts'
@@ -14,4 +15,15 @@ export { StormCount, StormTarget, stormLoop } from './storm.ts'
 export type { StormKind, StormPace, StormRegion } from './storm.ts'
 
 /** All kinds of storm, in the order in which lists show them. */
-export const stormKinds: readonly StormKind[] = [unmap, dontneed, protect, mremap, fork, reclaim, pageout, migrate, ksm]
+export const stormKinds: readonly StormKind[] = [
+  unmap,
+  dontneed,
+  protect,
+  mremap,
+  fork,
+  reclaim,
+  pageout,
+  migrate,
+  ksm,
+  client,
+]

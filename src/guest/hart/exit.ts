@@ -8,7 +8,7 @@
 export const Exit = {
   /** The budget is used up (KVM_EXIT_INTR: something outside wants the thread). */
   INTR: 10,
-  /** ebreak or a step in a debugged hart (KVM_EXIT_DEBUG). pc is at the instruction. */
+  /** ebreak in a debugged hart (KVM_EXIT_DEBUG). pc is at the instruction. */
   DEBUG: 4,
   /** wfi retired and no enabled interrupt is pending (KVM_EXIT_HLT). */
   HLT: 5,

@@ -67,6 +67,8 @@ export class Hart {
   readonly state: HartState
   /** The access behind the last MEMORY_FAULT exit. */
   readonly pending: PendingAccess = new PendingAccess()
+  /** A debugger is attached: ebreak exits with DEBUG instead of trapping (KVM_GUESTDBG_USE_SW_BP). */
+  debugged = false
   /** Undefined costs each access one test. */
   observer: AccessObserver | undefined = undefined
   /** What the last `accessCsr` set off. */

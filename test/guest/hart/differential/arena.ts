@@ -87,6 +87,8 @@ export const ALIASES: readonly Leaf[] = [
   leaf(9, R | W),
 ]
 
+const entry = (page: number, flags: number): bigint => (BigInt(address(page)) >> 2n) | BigInt(flags)
+
 /** Random bytes for the data pages, ecall everywhere in the handler, and the tables. */
 export function template(next32: () => number): Uint8Array {
   const bytes = new Uint8Array(ARENA_BYTES)
@@ -95,7 +97,6 @@ export function template(next32: () => number): Uint8Array {
   for (let i = 0; i < 1024; i++) words[i] = 0x73
   for (let i = Page.DATA_U * 1024; i < Page.TABLES * 1024; i++) words[i] = next32()
 
-  const entry = (page: number, flags: number): bigint => (BigInt(address(page)) >> 2n) | BigInt(flags)
   const put = (table: number, index: number, value: bigint): void => {
     entries[table * 512 + index] = value
   }

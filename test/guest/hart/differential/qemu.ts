@@ -144,6 +144,9 @@ const CPU = 'rv64,f=off,d=off,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu
   ',',
 )
 
+const QEMU_ARGUMENTS =
+  '-M virt,memory-backend=ram -bios none -m 64M -smp 2 -nodefaults -display none -serial none -monitor none'.split(' ')
+
 /** @returns undefined if QEMU can be used, else why not */
 export function qemuMissing(): string | undefined {
   const found = spawnSync('qemu-system-riscv64', ['--version'])
@@ -178,21 +181,11 @@ export function runInQemu(template: Uint8Array, cases: readonly Case[]): Outcome
     const run = spawnSync(
       'qemu-system-riscv64',
       [
-        ...[
-          '-M',
-          'virt,memory-backend=ram',
-          '-cpu',
-          cpuModel(),
-          '-bios',
-          'none',
-          '-m',
-          '64M',
-          '-smp',
-          '2',
-          '-nodefaults',
-        ],
-        ...['-display', 'none', '-serial', 'none', '-monitor', 'none'],
-        ...['-object', `memory-backend-file,id=ram,size=64M,mem-path=${path},share=on`],
+        ...QEMU_ARGUMENTS,
+        '-cpu',
+        cpuModel(),
+        '-object',
+        `memory-backend-file,id=ram,size=64M,mem-path=${path},share=on`,
       ],
       { encoding: 'utf8', timeout: 300_000 },
     )
