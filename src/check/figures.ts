@@ -76,6 +76,7 @@ export interface HostFigures {
   readonly reclaim: Tally
   swapWrites: number
   swapReads: number
+  migrated: number
   outOfMemory: number
   switches: number
 }
@@ -143,6 +144,7 @@ export class FigureCollector {
     reclaim: {},
     swapWrites: 0,
     swapReads: 0,
+    migrated: 0,
     outOfMemory: 0,
     switches: 0,
   }
@@ -351,6 +353,9 @@ export class FigureCollector {
       case 'swap_read':
         this.host.swapReads++
         return
+      case 'migrate_page':
+        this.host.migrated++
+        return
       case 'out_of_memory':
         this.host.outOfMemory++
         return
@@ -394,6 +399,7 @@ export function vacuity(figures: FigureCollector): Work[] {
     { what: 'page copied on write', times: sum((mm) => mm.cowCopies) },
     { what: 'page swapped out', times: sum((mm) => mm.swappedOut) },
     { what: 'page read back from swap', times: figures.host.swapReads },
+    { what: 'page migrated', times: figures.host.migrated },
     { what: 'page merged by KSM', times: sum((mm) => mm.ksmMerged) },
   ]
 }

@@ -67,7 +67,7 @@ export interface SessionOptions {
 
 /** Where guest memory lies in its mm. */
 const GUEST_HVA: Hva = hva(0x10_0000_0000)
-const STRIPE = 128 * KiB
+const STRIPE = 64 * KiB
 /** Instructions that a hart runs in one go: so long a hook waits for it at most. */
 const QUANTUM = 2000
 const PACE: StormPace = { shortest: 10_000, longest: 200_000 }

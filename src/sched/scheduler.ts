@@ -330,7 +330,10 @@ export class Scheduler {
     if (this.trace.on) {
       const prev = this.running
       const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
-      this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      // A task that only let the surrounding program breathe has not switched: real time leaves no trace.
+      if (prev !== next || prevState === 'D') {
+        this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      }
     }
     this.contended = this.policy.preemptive && this.ready.length > 0
     this.running = next

@@ -103,6 +103,7 @@ export function hostLines(report: RunReport): string[] {
     `frames   ${countText(host.framesAllocated)} allocated, ${countText(host.framesFreed)} freed`,
     `reclaim  ${verdicts.length === 0 ? 'idle' : verdicts.join(', ')}`,
     `swap     ${countText(host.swapWrites)} pages written, ${countText(host.swapReads)} read`,
+    `moved    ${countText(host.migrated)} pages to other frames`,
     ...(host.outOfMemory === 0 ? [] : [`out of memory ${countText(host.outOfMemory)} times`]),
   ]
 }

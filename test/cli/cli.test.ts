@@ -121,7 +121,7 @@ test('wrong usage is one clear line, a hint where there is one, and exit code 2'
   await refuses(t, ['run', 'hello', 'twice'], "unexpected argument 'twice'", 'umbra help run shows what it takes')
   await refuses(t, ['run', 'hello', '--memory', 'lots'], "--memory is 'lots'; expected a size such as 4096, 64K or 2M")
   await refuses(t, ['run', 'hello', '--memory'], /^umbra: --memory needs a value: guest memory/)
-  await refuses(t, ['run', 'hello', '--memory', '--debug'], /^umbra: --memory needs a value: guest memory/)
+  await refuses(t, ['run', 'hello', '--memory', '--seed'], /^umbra: --memory needs a value: guest memory/)
   await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 or more")
   await refuses(t, ['run', 'hello', '--json=yes'], "--json takes no value; it was given 'yes'")
   await refuses(
@@ -305,7 +305,7 @@ test('a spent budget is exit code 3, a guest that cannot go on is exit code 2, a
   t.regex(nowhere.err, /\nconsistent, but guest jump-nowhere: .*\n$/)
   const memory = await umbra(['run', 'patterns', '--frames', '96', '--swap', '0'])
   t.is(memory.code, 3)
-  t.regex(memory.err, /\nUNFINISHED: guest patterns: .*out of memory/)
+  t.regex(memory.err, /\nUNFINISHED: guest patterns: .*no memory left/)
 })
 
 test('--json on run: console text, figures and the verdict as objects', async (t) => {
