@@ -140,7 +140,7 @@ export class Scheduler {
         result = await body()
       })
       this.phase = 'breathing'
-      nextTurn(() => this.burst())
+      nextTurn(() => this.burst(() => this.dispatch()))
     })
   }
 
@@ -190,7 +190,10 @@ export class Scheduler {
   async yieldNow(): Promise<void> {
     const task = this.current
     task.where = 'yield'
-    if (this.ready.length === 0 && !this.burstIsOver()) return
+    if (this.ready.length === 0) {
+      if (this.burstIsOver()) await this.breathe(task)
+      return
+    }
     const parked = park(task.handle)
     this.makeReady(task)
     this.dispatch()
@@ -297,7 +300,7 @@ export class Scheduler {
   private dispatch(): void {
     if (this.burstIsOver()) {
       this.phase = 'breathing'
-      nextTurn(() => this.burst())
+      nextTurn(() => this.burst(() => this.dispatch()))
       return
     }
     this.wakeSpinners()
@@ -378,13 +381,21 @@ export class Scheduler {
     return false
   }
 
-  private burst(): void {
+  /** Gives the surrounding program its turn; then the running task goes on, without a decision or a trace of it (R3). */
+  private async breathe(task: Task): Promise<void> {
+    const parked = park(task.handle)
+    this.phase = 'breathing'
+    nextTurn(() => this.burst(() => step(task.handle)))
+    await parked
+  }
+
+  private burst(begin: () => void): void {
     this.onTurn?.()
     this.phase = 'running'
     this.burstEnds = realMilliseconds() + BURST_MILLISECONDS
     this.untilCheck = BURST_CHECK
     afterMicrotasks(() => this.drained())
-    this.dispatch()
+    begin()
   }
 
   /** No microtask is left: legitimate only between bursts and at the end. */
