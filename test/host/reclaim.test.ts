@@ -98,12 +98,15 @@ test('what a client stored after the swap slot was written is written again befo
 test('a page that only a client uses stays, one that nobody uses goes', async (t) => {
   await scene({ frames: 64, swapPages: 16 }, 8, async ({ thread, mirror, ram, mm, kernel }) => {
     for (let page = 0; page < 8; page++) await thread.store32(ram + page * PAGE_SIZE, page)
-    for (let round = 0; round < 6; round++) {
+    const unused = (): number[] => [4, 5, 6, 7].filter((page) => isPresent(mm, ram + page * PAGE_SIZE))
+    // Everything is young at first: one look makes the unused old.
+    while (unused().length > 0) {
       for (let page = 0; page < 4; page++) await mirror.load(ram + page * PAGE_SIZE)
       await kernel.reclaimPages(1)
+      if (unused().length < 4) {
+        for (let page = 0; page < 4; page++) t.true(isPresent(mm, ram + page * PAGE_SIZE), `page ${page}`)
+      }
     }
-    for (let page = 0; page < 4; page++) t.true(isPresent(mm, ram + page * PAGE_SIZE), `page ${page}`)
-    t.is([4, 5, 6, 7].filter((page) => isPresent(mm, ram + page * PAGE_SIZE)).length, 0)
   })
 })
 
