@@ -123,7 +123,7 @@ export class Kernel {
     this.memory = new PhysicalMemory(frames + swapPages + diskPages)
     this.pages = new PageMap(this.sched, frames)
     this.lru = new Lru(this.pages)
-    this.reclaim = new Reclaim(this)
+    this.reclaim = this.newReclaim()
     this.allocator = new PageAllocator(this.pages, this.lru, this.trace, this.reclaim)
     this.swap = new Swap(this, options.swapDevice ?? new MemorySwapDevice(this.memory, frames, swapPages))
     this.disk = new Disk(this.memory, frames + swapPages, diskPages)
@@ -215,6 +215,11 @@ export class Kernel {
   assertBalanced(): void {
     const lines = leakReport(this)
     if (lines.length > 0) throw new KernelBug(`pages do not balance:\n${lines.join('\n')}`, 'I14')
+  }
+
+  /** The class of its reclaim. Called by the constructor: fields of a subclass are not set yet. */
+  protected newReclaim(): Reclaim {
+    return new Reclaim(this)
   }
 
   /** The class of its mms. */

@@ -19,7 +19,7 @@ import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import { madviseMergeable, madviseUnmergeable } from './ksm.ts'
 import { checkAccess, handleMmFault } from './memory.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_KSM, PG_REFERENCED, PG_SWAPBACKED, PG_SWAPCACHE } from './page.ts'
 import { pmdAddrEnd } from './page-table.ts'
 import {
@@ -106,7 +106,7 @@ async function adviseFree(vma: Vma, start: number, end: number): Promise<void> {
   }
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'madvise_free', start, end })
   const range = mm.range(start, end, 'CLEAR')
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   const table = mm.pageTable
   await mm.invalidateRangeStart(range)
   for (let hva = table.nextPopulated(start, end); hva < end; hva = table.nextPopulated(pmdAddrEnd(hva, end), end)) {

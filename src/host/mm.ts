@@ -34,6 +34,7 @@ import type { Mapping, MmapOptions, Prot } from './mmap.ts'
 import { mprotect } from './mprotect.ts'
 import { mremap } from './mremap.ts'
 import type { MremapOptions } from './mremap.ts'
+import { MmuGather } from './mmu-gather.ts'
 import { munmap } from './munmap.ts'
 import { PageTable, TASK_SIZE } from './page-table.ts'
 import { pteNone, ptePfn, ptePresent, pteWrite } from './pte.ts'
@@ -152,7 +153,7 @@ export class Mm implements NotifierMm {
     if (this.users <= 0) throw new KernelBug(`mmput of ${this.name}, which has exited`, 'I14')
     this.users--
     if (this.users > 0) return
-    await exitMmap(this)
+    await this.exitMmap()
     this.drop()
   }
 
@@ -255,6 +256,11 @@ export class Mm implements NotifierMm {
     this.setPte(hva, this.pageTable.slot(hva) as Hpa, pte)
   }
 
+  /** Where an operation collects what it unmaps. */
+  newGather(): MmuGather {
+    return new MmuGather(this)
+  }
+
   /** Forgets [start, end) in the TLB of every thread. */
   flushTlbRange(start: number, end: number): void {
     flushTlbRange(this, start, end)
@@ -273,6 +279,11 @@ export class Mm implements NotifierMm {
       )
     }
     return end
+  }
+
+  /** Tears everything down, once the last user has left. See exit.ts. */
+  protected exitMmap(): Promise<void> {
+    return exitMmap(this)
   }
 
   private assertPageTableLocked(): void {

@@ -20,7 +20,7 @@ import type { MmuNotifierRange } from '../notifier/index.ts'
 import type { Mm } from './mm.ts'
 import { parseProt } from './mmap.ts'
 import type { Prot } from './mmap.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_ANON_EXCLUSIVE } from './page.ts'
 import { pmdAddrEnd } from './page-table.ts'
 import { protText, pteDirty, pteMkwrite, pteModify, ptePfn, ptePresent, pteSpecial } from './pte.ts'
@@ -58,7 +58,7 @@ async function mprotectFixup(vma: Vma, prot: number): Promise<void> {
   const { start, end } = vma
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'mprotect', start, end })
   vma.prot = prot
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   await changeProtection(gather, vma, start, end)
   gather.finish()
   if (trace.on) trace.emit({ name: 'mm_range_end', mm: mm.id, operation: 'mprotect', start, end })

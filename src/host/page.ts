@@ -14,7 +14,7 @@ import type { Scheduler } from '../sched/index.ts'
 import { pageLock } from './locks.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
-import type { StableNode } from './ksm.ts'
+import type { StableNode } from './ksm-merge.ts'
 
 /** The page was used since reclaim last looked. */
 export const PG_REFERENCED: number = 1 << 0

@@ -12,7 +12,7 @@ import { PAGE_SIZE } from '../base/index.ts'
 import type { Hpa, Pfn } from '../base/index.ts'
 import type { MmuNotifierEvent } from '../notifier/index.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_REFERENCED } from './page.ts'
 import { PGDIR_SIZE, PMD_SIZE, TASK_SIZE, pmdAddrEnd } from './page-table.ts'
 import { isSwapEntry, pteDirty, pteNone, ptePfn, ptePresent, pteSpecial, pteYoung, swapOffset } from './pte.ts'
@@ -101,7 +101,7 @@ export async function zapPageRange(
 ): Promise<void> {
   const { mm } = vma
   const range = mm.range(start, end, event)
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   await mm.invalidateRangeStart(range)
   await unmapPageRange(gather, vma, start, end, options)
   await mm.invalidateRangeEnd(range)
