@@ -41,7 +41,7 @@ export class MmuPages {
   find(frame: Gfn, role: MmuPageRole): MmuPage | null {
     for (const page of this.byGfn.get(frame) ?? []) {
       if (sameRole(page.role, role)) {
-        page.lastUsed = ++this.clock
+        this.touch(page)
         return page
       }
     }
@@ -68,7 +68,7 @@ export class MmuPages {
     const siblings = this.byGfn.get(frame)
     if (siblings === undefined) this.byGfn.set(frame, [page])
     else siblings.push(page)
-    page.lastUsed = ++this.clock
+    this.touch(page)
     this.pages++
     this.frames += role.frames
     this.vm.stats.shadowPagesBuilt++
@@ -165,7 +165,7 @@ export class MmuPages {
    * Roots in use stay. Waits for vCPUs when something was zapped.
    */
   async makeRoom(needed: number): Promise<void> {
-    const { limit } = this.vm.options
+    const limit = this.vm.options.shadowPageLimit
     if (this.pages + needed <= limit) return
     const doomed: MmuPage[] = []
     const candidates = this.all()
@@ -185,6 +185,11 @@ export class MmuPages {
     for (const vcpu of this.vm.vcpus) {
       if (vcpu.root === page) this.vm.requests.post(vcpu.id, KVM_REQ_FREE_OBSOLETE_ROOTS)
     }
+  }
+
+  /** Notes a use. Only where recycling will ask: a number that grows for ever would make every state a new one. */
+  touch(page: MmuPage): void {
+    if (this.vm.options.shadowPageLimit !== Infinity) page.lastUsed = ++this.clock
   }
 
   private forget(page: MmuPage): void {

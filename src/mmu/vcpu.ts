@@ -301,15 +301,20 @@ export class Vcpu {
 
   /** The walker stored to guest memory (A or D of a PTE). */
   noteImplicitStore(address: number, at: number, low: number, high: number): void {
+    this.vm.onStore?.(this.id, at, 8)
     if (!this.vm.trace.accesses) return
     const place = this.vm.hvaOfFrame(gfn(Math.floor(address / 4096)))
-    this.noteStore(place + (address % 4096), at, 8, (BigInt(high) << 32n) | BigInt(low))
+    this.traceStore(place + (address % 4096), at, 8, (BigInt(high) << 32n) | BigInt(low))
   }
 
   /** A store was made for the guest that its hart knows nothing of. */
   noteStore(place: number, at: number, size: number, value: bigint): void {
+    this.vm.onStore?.(this.id, at, size)
+    if (this.vm.trace.accesses) this.traceStore(place, at, size, value)
+  }
+
+  private traceStore(place: number, at: number, size: number, value: bigint): void {
     const { trace, backing } = this.vm
-    if (!trace.accesses) return
     const shown = BigInt.asUintN(size * 8, value)
     trace.emit({ name: 'mem_store', mm: backing.mmId, vcpu: this.id, hva: place, size, value: shown, hpa: at })
   }

@@ -28,6 +28,7 @@ import type { MmuPage } from './mmu-page.ts'
 import { MmuPages } from './mmu-pages.ts'
 import { KvmMmuNotifier } from './notifier-hooks.ts'
 import { PageFaults } from './page-fault.ts'
+import type { GfnToPfnCache } from './pfncache.ts'
 import { KVM_REQ_FREE_OBSOLETE_ROOTS, KVM_REQ_HFENCE, KVM_REQ_VM_DEAD, MAX_VCPUS, VcpuRequests } from './requests.ts'
 import { ShadowMmu } from './shadow-mmu.ts'
 import { Sptes } from './sptes.ts'
@@ -63,7 +64,7 @@ export interface ResolvedVmOptions {
   readonly paging: Paging
   readonly gpaMode: PagingMode
   readonly adUpdate: 'svadu' | 'svade'
-  readonly limit: number
+  readonly shadowPageLimit: number
   readonly guestTables: 'trap' | 'unsync'
   readonly dirtyLog: 'automatic' | 'manual' | 'initially-set'
 }
@@ -108,8 +109,15 @@ export class Vm {
   readonly mmu: Mmu
   readonly faults: PageFaults
   readonly notifier: KvmMmuNotifier
+  /** Guest pages whose frames the hypervisor keeps at hand. Changed in one step. */
+  readonly pfnCaches: Set<GfnToPfnCache> = new Set<GfnToPfnCache>()
   /** Grows only before the VM runs. */
   readonly vcpus: Vcpu[] = []
+  /**
+   * Told of every store to guest memory that no hart made itself: A and D of guest PTEs, emulated stores, `writeGuest`.
+   * Whoever keeps load reservations ends those that it touches; `vcpu` is -1 for the hypervisor. Immutable after setup.
+   */
+  onStore: ((vcpu: number, address: number, size: number) => void) | null = null
   private registered = false
   private destroyed = false
 
@@ -121,7 +129,7 @@ export class Vm {
       paging: options.paging ?? 'two-dimensional',
       gpaMode: options.gpaMode ?? SV39X4,
       adUpdate: options.adUpdate ?? 'svadu',
-      limit: options.shadowPageLimit ?? Infinity,
+      shadowPageLimit: options.shadowPageLimit ?? Infinity,
       guestTables: options.guestTables ?? 'unsync',
       dirtyLog: options.dirtyLog ?? 'automatic',
     }
@@ -224,6 +232,7 @@ export class Vm {
     if (this.destroyed) return
     this.destroyed = true
     await this.requests.makeRequestAndWait(this.allVcpus(), KVM_REQ_VM_DEAD)
+    for (const cache of this.pfnCaches) cache.deactivate()
     if (this.registered) await this.backing.unregister(this.notifier)
     await this.mmuLock.lock()
     for (const vcpu of this.vcpus) {
@@ -275,10 +284,12 @@ export class Vm {
     return 0
   }
 
-  /** Drops every spte and flushes. */
+  /** Drops every spte and flushes; faults on their way start over. */
   async zapAll(cause: ZapCause): Promise<void> {
     const { active } = this.memslots
     await this.mmuLock.lock()
+    this.invalidation.bumpSeq()
+    for (const cache of this.pfnCaches) cache.invalidate(0, Infinity)
     let zapped = 0
     for (const slot of active.byGfn) zapped += this.sptes.zapGfns(slot, slot.baseGfn, slot.endGfn, cause)
     if (zapped > 0) await this.flush.remoteAll()
