@@ -125,7 +125,6 @@ export class Session {
     if (options.probe !== undefined) this.kernel.trace.attach(options.probe)
     this.auditor = new Auditor(this.kernel.trace, new KernelWorld(this.kernel), {
       level: options.audit,
-      ...(options.changePte === undefined ? {} : { changePte: options.changePte }),
     })
     for (const kind of options.storm?.kinds ?? []) this.counts.push(new StormCount(kind.name))
   }

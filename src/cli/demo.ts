@@ -38,14 +38,14 @@ interface DemoGuest {
 }
 
 const GUESTS: readonly DemoGuest[] = [
-  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
-  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=384 rounds=2' },
+  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=384 rounds=2' },
   { name: 'sort', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'count=4000' },
   { name: 'paging', paging: 'shadow', harts: 1, memory: 8 * MiB, bootargs: '' },
-  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=200 remaps=12' },
+  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=1000 remaps=24' },
 ]
 /** Host memory: less than the guests use together. */
-const FRAMES = 384
+const FRAMES = 240
 const SWAP_PAGES = 4096
 
 /** Runs the demo. @returns the exit code of its verdict */

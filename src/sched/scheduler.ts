@@ -227,7 +227,7 @@ export class Scheduler {
     if (this.contended) await this.point(this, 'r', options.why)
     if (condition()) return
     const task = this.current
-    const target = { describe: () => options.why, holders: options.holders ?? (() => []) }
+    const target = { spins: true, describe: () => options.why, holders: options.holders ?? (() => []) }
     const spinner = { task, condition }
     this.spinners.push(spinner)
     while (!condition()) await this.block(target)
@@ -329,8 +329,8 @@ export class Scheduler {
     }
     if (this.trace.on) {
       const prev = this.running
-      const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
       // A task that only let the surrounding program breathe has not switched: real time leaves no trace.
+      const prevState = switchState(prev)
       if (prev !== next || prevState === 'D') {
         this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
       }
@@ -417,6 +417,12 @@ export class Scheduler {
     if (task === null) return NOBODY
     return { task: task.name, pid: task.pid, cpu: task.cpu, now: this.clock.now }
   }
+}
+
+/** As Linux prints it: X has ended, D sleeps, R could go on or spins. */
+function switchState(task: Task | null): 'R' | 'D' | 'X' {
+  if (task === null || task.state === 'done') return 'X'
+  return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
 }
 
 const SLEEP: WaitTarget = { describe: () => 'a timer', holders: () => [] }

@@ -17,11 +17,13 @@ interface Result {
   readonly err: string
 }
 
+/** What was written, one character a byte. */
+const text = (piece: string | Uint8Array): string =>
+  typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
+
 /** Runs a command in this process, with streams that are no terminals. */
 async function umbra(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Result> {
   let [out, err] = ['', '']
-  const text = (piece: string | Uint8Array): string =>
-    typeof piece === 'string' ? piece : Buffer.from(piece).toString('latin1')
   const code = await runCommand(args, {
     stdout: { write: (piece) => (out += text(piece)) },
     stderr: { write: (piece) => (err += text(piece)) },
