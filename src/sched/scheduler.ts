@@ -190,6 +190,7 @@ export class Scheduler {
   async yieldNow(): Promise<void> {
     const task = this.current
     task.where = 'yield'
+    this.wakeSpinners()
     if (this.ready.length === 0) {
       if (this.burstIsOver()) await this.breathe(task)
       return

@@ -253,6 +253,19 @@ test('how long a run takes in real time leaves no mark on its trace or its sched
   t.deepEqual(await dawdle(25), await dawdle(0))
 })
 
+test('a task that spins goes on as soon as the one it waits for yields', async (t) => {
+  const sched = new Scheduler()
+  let isSet = false
+  let yields = 0
+  await sched.run('main', async () => {
+    const spinner = sched.spawn('spinner', () => sched.spinUntil(() => isSet, { why: 'the flag' }))
+    await sched.yieldNow()
+    isSet = true
+    for (; spinner.state !== 'done' && yields < 10; yields++) await sched.yieldNow()
+  })
+  t.is(yields, 1)
+})
+
 test('two kernels in one process do not disturb one another', async (t) => {
   const runs = await Promise.all([1, 2, 3, 1].map((seed) => scribble({ policy: random(seed, { period: 2 }) })))
   t.deepEqual(runs[0], runs[3])
