@@ -10,6 +10,7 @@ import type { Hva } from '../base/index.ts'
 import { PteResult } from '../hardware/index.ts'
 import type { PageTableWalker, PteSource } from '../hardware/index.ts'
 import type { GuestWalk } from './guest-walk.ts'
+import { noteImplicitStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 
 export class HostPteSource implements PteSource {
@@ -48,7 +49,7 @@ export class HostPteSource implements PteSource {
     const slot = vm.memslots.active.lookup(frame)
     vm.backing.setPageDirty(toPfn(Math.floor(at / PAGE_SIZE)))
     if (slot !== null) vm.dirtyLog.markPageDirty(slot, frame)
-    vcpu.noteImplicitStore(address, at, newLow, high)
+    noteImplicitStore(vcpu, address, at, newLow, high)
     this.note(address, newLow, high)
     return PteResult.done
   }

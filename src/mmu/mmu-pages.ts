@@ -48,6 +48,11 @@ export class MmuPages {
     return null
   }
 
+  /** Is this the page of that guest frame and role? */
+  isFor(page: MmuPage, frame: number, role: MmuPageRole): boolean {
+    return page.gfn === frame && sameRole(page.role, role)
+  }
+
   /** All valid pages that shadow the guest page table at `frame`. */
   shadowing(frame: number): MmuPage[] {
     return (this.byGfn.get(frame) ?? []).filter((page) => !page.role.direct)

@@ -19,7 +19,7 @@
  * R3 Requests are served outside guest mode, before every entry.
  */
 import { KernelBug, KernelError, gfn, hpaOf, hva } from '../base/index.ts'
-import type { Gfn, Gvn, Hpa, Hva, Pfn } from '../base/index.ts'
+import type { Gvn, Hva, Pfn } from '../base/index.ts'
 import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardware/index.ts'
 import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
 import { MMU_INDEX_BARE, TranslationContext } from './context.ts'
@@ -40,6 +40,7 @@ import {
   KVM_REQ_TLB_FLUSH_GFNS,
   OUTSIDE_GUEST_MODE,
 } from './requests.ts'
+import { noteFill, noteFlush } from './vcpu-trace.ts'
 import type { Vm } from './vm.ts'
 
 /** Why a translation returned -1; the same numbers as `Miss` in the guest room's HartMemory. */
@@ -272,13 +273,13 @@ export class Vcpu {
     const index =
       access === Access.read ? context.readIndex : access === Access.write ? context.writeIndex : context.fetchIndex
     this.tlb.forAccess(access).fill(page, context.asid, vm.vmid, index, global, pfn, frame, shift, frameShift)
-    this.noteFill(page, frame, pfn, access)
+    noteFill(this, page, frame, pfn, access)
   }
 
   /** Remembers a translation of a guest frame itself. */
   fillFrame(frame: number, access: Access, pfn: Pfn, shift: number): void {
     this.tlb.forAccess(access).fill(frame, 0, this.vm.vmid, MMU_INDEX_BARE, false, pfn, frame, shift, shift)
-    this.noteFill(frame, frame, pfn, access)
+    noteFill(this, frame, frame, pfn, access)
   }
 
   /** Changes the root; the old one loses a user. Under mmuLock. */
@@ -287,26 +288,6 @@ export class Vcpu {
     if (root !== null) root.rootCount++
     if (this.root !== null) this.vm.pages.putRoot(this.root)
     this.root = root
-  }
-
-  /** The walker stored to guest memory (A or D of a PTE). */
-  noteImplicitStore(address: number, at: number, low: number, high: number): void {
-    this.vm.onStore?.(this.id, at, 8)
-    if (!this.vm.trace.accesses) return
-    const place = this.vm.hvaOfFrame(gfn(Math.floor(address / 4096)))
-    this.traceStore(place + (address % 4096), at, 8, (BigInt(high) << 32n) | BigInt(low))
-  }
-
-  /** A store was made for the guest that its hart knows nothing of. */
-  noteStore(place: number, at: number, size: number, value: bigint): void {
-    this.vm.onStore?.(this.id, at, size)
-    if (this.vm.trace.accesses) this.traceStore(place, at, size, value)
-  }
-
-  private traceStore(place: number, at: number, size: number, value: bigint): void {
-    const { trace, backing } = this.vm
-    const shown = BigInt.asUintN(size * 8, value)
-    trace.emit({ name: 'mem_store', mm: backing.mmId, vcpu: this.id, hva: place, size, value: shown, hpa: at })
   }
 
   // Flushes.
@@ -320,13 +301,13 @@ export class Vcpu {
 
   /** Drops everything. */
   protected flushTlb(): void {
-    this.noteFlush(this.tlb.flushAll())
+    noteFlush(this, this.tlb.flushAll())
   }
 
   protected flushGfns(): void {
     const { first, end } = this.pending
     this.pending.clearFrames()
-    if (first < end) this.noteFlush(this.tlb.flushExtra(first, end - first))
+    if (first < end) noteFlush(this, this.tlb.flushExtra(first, end - first))
   }
 
   protected flushFences(): void {
@@ -339,7 +320,7 @@ export class Vcpu {
       else removed += this.tlb.flushPages(page, count, asid === -1 ? ANY : asid)
     }
     this.vm.mmu.guestFence(this, -1, -1)
-    this.noteFlush(removed)
+    noteFlush(this, removed)
   }
 
   private async serveRequests(): Promise<void> {
@@ -379,23 +360,4 @@ export class Vcpu {
     this.deliverOnRetry(accessFaultCause(this.wantedAccess))
     return 'retry'
   }
-
-  private noteFlush(removed: number): void {
-    const { stats, trace } = this.vm
-    stats.tlbEntriesFlushed += removed
-    if (removed > 0) stats.flushesThatRemoved++
-    if (trace.on) trace.emit({ name: 'kvm_tlb_flush', vm: this.vm.id, vcpu: this.id, removed })
-    this.onFlush?.()
-  }
-
-  private noteFill(page: number, frame: number, pfn: Pfn, access: Access): void {
-    const { stats, trace } = this.vm
-    stats.tlbFills++
-    if (!trace.on) return
-    const writable = access === Access.write
-    trace.emit({ name: 'kvm_tlb_fill', vm: this.vm.id, vcpu: this.id, gvn: page, gfn: frame, pfn, writable })
-  }
 }
-
-/** Where a translated byte lies in the mm, for those who follow every access. */
-export const accessHva = (vcpu: Vcpu, address: Hpa): number => vcpu.vm.hvaOfFrame(vcpu.frame as Gfn) + (address % 4096)
