@@ -13,6 +13,8 @@ import { noteImplicitStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 
 export class GuestPteSource implements PteSource {
+  /** Scratch of one walk: nothing in it means anything after a switch point. */
+  static readonly opaque = true
   low = 0
   high = 0
   private readonly vcpu: Vcpu

@@ -14,6 +14,8 @@ import { noteImplicitStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 
 export class HostPteSource implements PteSource {
+  /** Scratch of one walk: nothing in it means anything after a switch point. */
+  static readonly opaque = true
   low = 0
   high = 0
   /** After `missed`: what to fault in. */
