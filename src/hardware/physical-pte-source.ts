@@ -12,8 +12,6 @@ import type { PteSource } from './walker.ts'
 const PTE_BYTES = 8
 
 export class PhysicalPteSource implements PteSource {
-  /** Scratch of one walk: nothing in it means anything after a switch point. */
-  static readonly opaque = true
   static readonly opaque = true
   low = 0
   high = 0

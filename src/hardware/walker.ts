@@ -92,8 +92,6 @@ const NAPOT_PATTERN = 8
 const POINTER_RESERVED: number = PTE_D | PTE_A | PTE_U
 
 export class PageTableWalker {
-  /** Scratch of one walk: nothing in it means anything after a switch point. */
-  static readonly opaque = true
   static readonly opaque = true
   status: WalkStatus = WalkStatus.fault
   /** Exception code, when `status` is not `translated`. */
