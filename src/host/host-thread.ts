@@ -184,7 +184,7 @@ export class HostThread {
   /** Walks the page table as hardware does. @returns the frame, or -1 when a needed right is missing */
   private walk(hva: number, rights: number, mark: (pte: number) => number): Pfn | -1 {
     const { pageTable, kernel, taskSize } = this.mm
-    if (hva >= taskSize) return -1
+    if (hva >= taskSize || this.mm.users <= 0) return -1
     const slot = pageTable.slot(hva)
     if (slot === -1) return -1
     const pte = kernel.memory.readLow(slot)

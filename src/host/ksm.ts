@@ -171,7 +171,6 @@ export class Ksm {
     if (otherPfn === -1) return 0
     let merged = 0
     if (otherPfn !== pfn && memory.framesEqual(otherPfn, pfn) && (await this.mergeWith(place, pfn, null))) {
-      merged = 1
       if (await this.mergeWith(other, otherPfn, pfn)) {
         merged = 2
         this.unstable.delete(hash)

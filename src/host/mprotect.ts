@@ -43,7 +43,8 @@ export async function mprotect(mm: Mm, start: number, length: number, prot: Prot
       at = vma.end
       if (vma.prot !== bits) await mprotectFixup(vma, bits)
     }
-    await mergeRange(mm, start, at)
+    // Beyond a hole too: what was split there for nothing is one again.
+    await mergeRange(mm, start, end)
     const { trace } = mm.kernel
     if (trace.on) trace.emit({ name: 'mm_mprotect', mm: mm.id, start, end: at, prot: protText(bits) })
     if (at < end) throw new KernelError('ENOMEM', `mprotect: nothing is mapped at ${hex(at)}`)
