@@ -7,7 +7,7 @@
  * R2 A page that is some vCPU's root only becomes invalid; it is freed when the last such vCPU has let go.
  * R3 Shadow pages are at most `limit`; making room zaps those that were not used for longest.
  */
-import { KernelBug, gfn as toGfn, hex, hpa, pfn as toPfn } from '../base/index.ts'
+import { KernelBug, gfn as toGfn, hex, pfn as toPfn } from '../base/index.ts'
 import type { Gfn, Pfn, ZapCause } from '../base/index.ts'
 import { PTE_V, isLeafPte, isTablePte, pteHigh, pteLow, ptePpn } from '../hardware/index.ts'
 import { MmuPage } from './mmu-page.ts'
@@ -46,6 +46,11 @@ export class MmuPages {
       }
     }
     return null
+  }
+
+  /** Is this the page of that guest frame and role? */
+  isFor(page: MmuPage, frame: number, role: MmuPageRole): boolean {
+    return page.gfn === frame && sameRole(page.role, role)
   }
 
   /** All valid pages that shadow the guest page table at `frame`. */
@@ -211,4 +216,3 @@ export class MmuPages {
 
 /** First guest frame that a direct table at `level` maps, if it maps `frame`. */
 export const tableBase = (frame: number, level: number): Gfn => toGfn(frame - (frame % 2 ** (9 * (level + 1))))
-export const entryAddress = (page: MmuPage, index: number): number => hpa(page.sptep(index))

@@ -124,7 +124,7 @@ test('wrong usage is one clear line, a hint where there is one, and exit code 2'
   await refuses(t, ['run', 'hello', '--memory', 'lots'], "--memory is 'lots'; expected a size such as 4096, 64K or 2M")
   await refuses(t, ['run', 'hello', '--memory'], /^umbra: --memory needs a value: guest memory/)
   await refuses(t, ['run', 'hello', '--memory', '--seed'], /^umbra: --memory needs a value: guest memory/)
-  await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 or more")
+  await refuses(t, ['run', 'hello', '--harts', '0'], "--harts is '0'; expected 1 to 32")
   await refuses(t, ['run', 'hello', '--json=yes'], "--json takes no value; it was given 'yes'")
   await refuses(
     t,

@@ -58,10 +58,14 @@ for (const paging of ['two-dimensional', 'shadow'] as const) {
 
   test(`a VM is destroyed under running vCPUs, 60 random schedules: ${paging}`, async (t) => {
     for (let seed = 0; seed < 60; seed++) {
-      const problems = await underVcpus(seed, paging, async ({ kernel, vm }) => {
+      const problems = await underVcpus(seed, paging, async ({ kernel, mm, vm }) => {
         await vm.destroy()
-        t.is(vm.figures().tablePages, 0, `seed ${seed}`)
+        t.is(vm.figures().tableFrames, 0, `seed ${seed}`)
         t.is(kernel.vms.size, 0)
+        await kernel.sched.sleep(1_000_000)
+        t.is(vm.figures().tableFrames, 0, `seed ${seed}: nothing is made after its end`)
+        await mm.exit()
+        kernel.assertBalanced()
       })
       t.deepEqual(problems, [])
     }

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { PAGE_SIZE, gva, gvnOf, hpa } from '../../src/base/index.ts'
+import type { Pfn } from '../../src/base/index.ts'
 import { Vm } from '../../src/mmu/index.ts'
 import type { Vcpu } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
@@ -78,11 +79,33 @@ test('a store faults once, lands in the host page, and is dropped by an unmap th
   })
 })
 
+class SlowAllocator extends StubHost {
+  override async allocTable(order: number): Promise<Pfn> {
+    await this.sched.sleep(1_000_000)
+    return super.allocTable(order)
+  }
+}
+
+test('destroying a VM waits for a fault that is waiting for memory, and nothing leaks', async (t) => {
+  const host = new SlowAllocator()
+  await host.sched.run('main', async () => {
+    const { vm, vcpu } = await start(host, 4)
+    const before = host.freeFrames()
+    const guest = host.sched.spawn('vcpu', async () => {
+      await t.throwsAsync(store(vcpu, GFN, 1), { message: /vm 1 is being destroyed/ })
+    })
+    await host.sched.sleep(1_500_000)
+    await vm.destroy()
+    await host.sched.join(guest)
+    t.is(host.freeFrames(), before)
+  })
+})
+
 for (const pageTableLock of ['sleep', 'spin'] as const) {
-  test(`no translation to a freed frame under 300 random schedules, page-table lock ${pageTableLock}`, async (t) => {
+  test(`no translation to a freed frame under 150 random schedules, page-table lock ${pageTableLock}`, async (t) => {
     let retries = 0
     let waited = 0
-    for (let seed = 0; seed < 300; seed++) {
+    for (let seed = 0; seed < 150; seed++) {
       await inHost({ policy: random(seed, { period: 3 }), pageTableLock, cpus: 2 }, async (host) => {
         const { vm, vcpu } = await start(host, 2)
         const second = vm.createVcpu({ tlb: { entries: 8 } })
