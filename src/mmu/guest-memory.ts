@@ -39,7 +39,6 @@ export async function writeGuest(vm: Vm, address: Gpa, bytes: Uint8Array): Promi
       const { slot, frame, offset, size } = piece(vm, address + at, bytes.length - at, true)
       await withPage(vm, slot.hvaOf(frame), true, (pfn) => {
         vm.memory.writeBytes(hpa(pfn * PAGE_SIZE + offset), bytes.subarray(at, at + size))
-        vm.onStore?.(-1, pfn * PAGE_SIZE + offset, size)
         vm.backing.setPageDirty(pfn)
         vm.dirtyLog.markPageDirty(slot, frame)
         traceBytes(vm, 'mem_store', slot.hvaOf(frame) + offset, pfn * PAGE_SIZE + offset, size)

@@ -108,7 +108,6 @@ export class GfnToPfnCache {
     const frame = gfn(Math.floor(this.gpa / PAGE_SIZE))
     const slot = vm.memslots.active.lookup(frame)
     vm.memory.writeBytes(hpa(this.pfn * PAGE_SIZE + within), bytes)
-    vm.onStore?.(-1, this.pfn * PAGE_SIZE + within, bytes.length)
     vm.backing.setPageDirty(this.pfn)
     if (slot !== null) vm.dirtyLog.markPageDirty(slot, frame)
   }
