@@ -22,6 +22,7 @@ import { KernelError, PAGE_SIZE, gfn, hex, hpa, hva } from '../base/index.ts'
 import type { Gpa, Hva, Pfn } from '../base/index.ts'
 import { Mutex, lockClass } from '../sched/index.ts'
 import type { LockClass } from '../sched/index.ts'
+import { traceBytes } from './guest-memory.ts'
 import type { Vm } from './vm.ts'
 
 export const refreshLockClass: LockClass = lockClass({
@@ -109,6 +110,7 @@ export class GfnToPfnCache {
     const slot = vm.memslots.active.lookup(frame)
     vm.memory.writeBytes(hpa(this.pfn * PAGE_SIZE + within), bytes)
     vm.backing.setPageDirty(this.pfn)
+    traceBytes(vm, 'mem_store', this.uhva + within, this.pfn * PAGE_SIZE + within, bytes.length)
     if (slot !== null) vm.dirtyLog.markPageDirty(slot, frame)
   }
 
