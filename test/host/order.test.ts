@@ -114,7 +114,7 @@ interface Scene {
   readonly page: (index: number) => number
 }
 
-type Backing = 'anonymous' | 'untouched' | 'shared' | 'private' | 'disk'
+type Backing = 'anonymous' | 'huge' | 'untouched' | 'shared' | 'private' | 'disk'
 
 interface Row {
   readonly operation: string
@@ -126,7 +126,12 @@ interface Row {
 }
 
 async function play(row: Row): Promise<readonly string[]> {
-  const kernel = new Kernel({ frames: 256, swapPages: 32, diskPages: 32, ...row.options })
+  const kernel = new Kernel({
+    frames: row.backing === 'huge' ? 1200 : 256,
+    swapPages: 32,
+    diskPages: 32,
+    ...row.options,
+  })
   const recorder = new Recorder(kernel)
   await kernel.run(async () => {
     const backing = row.backing ?? 'anonymous'
@@ -136,6 +141,10 @@ async function play(row: Row): Promise<readonly string[]> {
     const shared = backing === 'shared' || backing === 'disk'
     const mapped = shared || backing === 'private'
     const { start } = await mm.mmap({ addr: 0x4000_0000, fixed: true, length, ...(mapped ? { file, shared } : {}) })
+    if (backing === 'huge') {
+      await mm.mmap({ addr: start, fixed: true, length: 512 * PAGE_SIZE })
+      await mm.madvise(start, 512 * PAGE_SIZE, 'hugepage')
+    }
     const thread = mm.createThread()
     const page = (index: number): number => start + index * PAGE_SIZE
     for (let i = 0; i < 2; i++) {
@@ -336,6 +345,38 @@ const table: readonly Row[] = [
       '+0',
       'E',
       'free anon',
+    ],
+  },
+  {
+    operation: 'a part of a huge mapping goes: split in a window of its own, over all of it',
+    backing: 'huge',
+    act: ({ mm, page }) => mm.madvise(page(0), PAGE_SIZE, 'dontneed'),
+    order: [
+      'S CLEAR 0..1 [mmap R]',
+      'S CLEAR 0..512 [mmap R]',
+      ...['-0', '-1', '-2', '-3', 'flush', '+0!', '+1!', '+2!', '+3!'],
+      'E',
+      '-0',
+      'E',
+      'flush',
+      'free anon',
+    ],
+  },
+  {
+    operation: 'mprotect of all of a huge mapping: it stays huge',
+    backing: 'huge',
+    act: ({ mm, start }) => mm.mprotect(start, 512 * PAGE_SIZE, 'r'),
+    order: ['S PROTECTION_VMA 0..512 [mmap W]', '-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3', 'E', 'flush'],
+  },
+  {
+    operation: 'fork with a huge mapping: it stays huge, read-only',
+    backing: 'huge',
+    act: ({ mm }) => mm.fork('child'),
+    order: [
+      'S PROTECTION_PAGE 0..512 [mmap W, mmap W]',
+      ...['-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3'],
+      'E',
+      'flush',
     ],
   },
   {
