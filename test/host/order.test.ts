@@ -8,7 +8,17 @@
 import test from 'ava'
 import { PAGE_SIZE } from '../../src/base/index.ts'
 import type { TraceEvent } from '../../src/base/index.ts'
-import { Kernel, fsync, migratePage, oomReapMm, punchHole, truncateFile } from '../../src/host/index.ts'
+import {
+  Kernel,
+  clearSoftDirty,
+  fsync,
+  migratePage,
+  oomReapMm,
+  ptePfn,
+  punchHole,
+  setPageIdle,
+  truncateFile,
+} from '../../src/host/index.ts'
 import type { AddressSpace, HostThread, KernelOptions, Mm } from '../../src/host/index.ts'
 import { EAGAIN, mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
 import type { MmuNotifierOps, MmuNotifierRange } from '../../src/notifier/index.ts'
@@ -41,6 +51,11 @@ class Recorder implements MmuNotifierOps {
 
   clearFlushYoung(): boolean {
     if (this.on) this.rows.push(`clear_flush_young [${this.locks()}]`)
+    return false
+  }
+
+  clearYoung(): boolean {
+    if (this.on) this.rows.push(`clear_young [${this.locks()}]`)
     return false
   }
 
@@ -354,7 +369,15 @@ const table: readonly Row[] = [
     order: [
       'S CLEAR 0..1 [mmap R]',
       'S CLEAR 0..512 [mmap R]',
-      ...['-0', '-1', '-2', '-3', 'flush', '+0!', '+1!', '+2!', '+3!'],
+      '-0',
+      '-1',
+      '-2',
+      '-3',
+      'flush',
+      '+0!',
+      '+1!',
+      '+2!',
+      '+3!',
       'E',
       '-0',
       'E',
@@ -372,16 +395,11 @@ const table: readonly Row[] = [
     operation: 'fork with a huge mapping: it stays huge, read-only',
     backing: 'huge',
     act: ({ mm }) => mm.fork('child'),
-    order: [
-      'S PROTECTION_PAGE 0..512 [mmap W, mmap W]',
-      ...['-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3'],
-      'E',
-      'flush',
-    ],
+    order: ['S PROTECTION_PAGE 0..512 [mmap W, mmap W]', '-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3', 'E', 'flush'],
   },
   {
     operation: 'migration: window around the entry only, none where the new page is mapped',
-    act: ({ kernel, mm, page }) => migratePage(kernel, (mm.pageTable.read(page(0)) >>> 10) as never),
+    act: ({ kernel, mm, page }) => migratePage(kernel, ptePfn(mm.pageTable.read(page(0)))),
     order: ['S CLEAR 0..1 [page, anon_vma]', '-0', 'flush', 'E', '+0!', 'free anon'],
   },
   {
@@ -410,6 +428,16 @@ const table: readonly Row[] = [
     backing: 'shared',
     act: ({ file }) => punchHole(file, 0, PAGE_SIZE),
     order: ['S CLEAR 0..1 [inode, i_mmap]', '-0', 'flush', 'E', 'free file'],
+  },
+  {
+    operation: 'soft-dirty clear: everything read-only in one window, flush after it',
+    act: ({ mm }) => clearSoftDirty(mm),
+    order: ['S SOFT_DIRTY all [mmap W]', '-0', '+0', '-1', '+1', 'E', 'flush'],
+  },
+  {
+    operation: 'page idle: clear_young under the page-table lock, no flush',
+    act: ({ kernel, mm, page }) => setPageIdle(kernel, ptePfn(mm.pageTable.read(page(0)))),
+    order: ['clear_young [page, anon_vma, ptl]'],
   },
   {
     operation: 'OOM reaper',
