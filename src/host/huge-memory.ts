@@ -39,6 +39,7 @@ import {
   pteSpecial,
   pteWrite,
   pteWrprotect,
+  pteYoung,
 } from './pte.ts'
 import { newAnonPage } from './rmap.ts'
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, splitHugePmd } from './split-huge-pmd.ts'
@@ -79,6 +80,8 @@ export async function doHugeAnonymousPage(vma: Vma, hva: number, write: boolean)
     allocator.splitPages(head, HPAGE_PMD_ORDER)
     const pte = mkPte(head, vma.prot)
     mapHuge(vma, base, head, vma.writable ? pteMkwrite(write ? pteMkdirty(pte) : pte) : pte, deposit)
+    const { trace } = mm.kernel
+    if (trace.on) trace.emit({ name: 'mm_huge_page', mm: mm.id, hva: base, what: 'fault' })
   }
   mm.pageTableLock.unlock()
   if (empty) return true
@@ -102,9 +105,13 @@ export async function doHugeFault(vma: Vma, hva: Hva, write: boolean): Promise<v
   const pmd = mm.pageTable.hugePmd(base)
   let split = false
   if (pmd !== 0) {
-    if (!write) mm.setPmd(base, pteMkyoung(pmd))
-    else if (pteWrite(pmd) || canReuse(mm, ptePfn(pmd))) mm.setPmd(base, pteMkwrite(pteMkdirty(pteMkyoung(pmd))))
-    else split = true
+    if (!write) {
+      if (!pteYoung(pmd)) mm.setPmd(base, pteMkyoung(pmd))
+    } else if (pteWrite(pmd) || canReuse(mm, ptePfn(pmd))) {
+      mm.setPmd(base, pteMkwrite(pteMkdirty(pteMkyoung(pmd))))
+    } else {
+      split = true
+    }
   }
   mm.pageTableLock.unlock()
   if (split) await splitHugePmd(mm, hva)
@@ -204,6 +211,8 @@ async function collapseHugePage(vma: Vma, base: Hva): Promise<void> {
   else if (table !== -1) mm.pageTable.linkLeaf(base, table)
   mm.pageTableLock.unlock()
   lock.upWrite()
+  const { trace } = mm.kernel
+  if (possible && trace.on) trace.emit({ name: 'mm_huge_page', mm: mm.id, hva: base, what: 'collapse' })
   if (possible) return
   allocator.freePages(head, HPAGE_PMD_ORDER)
   if (table === -1) allocator.put(deposit)

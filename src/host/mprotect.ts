@@ -23,7 +23,7 @@ import type { Prot } from './mmap.ts'
 import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_ANON_EXCLUSIVE } from './page.ts'
 import { PMD_SIZE, pmdAddrEnd } from './page-table.ts'
-import { protText, pteDirty, pteMkwrite, pteModify, ptePfn, ptePresent, pteSpecial } from './pte.ts'
+import { protText, pteDirty, pteMkwrite, pteModify, ptePfn, ptePresent, pteSoftDirty, pteSpecial } from './pte.ts'
 import { mergeRange, splitRange } from './vma.ts'
 import type { Vma } from './vma.ts'
 
@@ -111,6 +111,6 @@ function changeHugePmd(gather: MmuGather, vma: Vma, base: Hva): void {
 /** May a store go on without a fault (Linux: can_change_pte_writable)? */
 function canBeWritable(vma: Vma, pte: number): boolean {
   const { pages } = vma.mm.kernel
-  if (!vma.writable || pteSpecial(pte) || !pteDirty(pte)) return false
+  if (!vma.writable || pteSpecial(pte) || !pteDirty(pte) || !pteSoftDirty(pte)) return false
   return vma.shared || pages.test(ptePfn(pte), PG_ANON | PG_ANON_EXCLUSIVE)
 }

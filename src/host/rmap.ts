@@ -24,7 +24,16 @@ import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
 import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE } from './page.ts'
+import {
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_IDLE,
+  PG_KSM,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+} from './page.ts'
 import {
   pteDirty,
   pteMkclean,
@@ -96,6 +105,7 @@ export async function pageReferenced(kernel: Kernel, pfn: Pfn): Promise<number> 
     if (await pageReferencedOne(vma, hva, pfn)) referenced++
     return true
   })
+  if (referenced > 0) kernel.pages.clear(pfn, PG_IDLE)
   return referenced
 }
 

@@ -24,6 +24,8 @@ export async function splitHugePmd(mm: Mm, hva: number): Promise<void> {
   if (table.hugePmd(base) !== 0) {
     const pmd = mm.clearPmd(base)
     mm.flushTlbRange(base, base + PMD_SIZE)
+    const { trace } = mm.kernel
+    if (trace.on) trace.emit({ name: 'mm_huge_page', mm: mm.id, hva: base, what: 'split' })
     table.linkLeaf(base, mm.takeDeposit(base))
     for (let page = 0; page < HPAGE_PMD_NR; page++) {
       const at = base + page * PAGE_SIZE
