@@ -47,7 +47,7 @@ const commands: Command[] = [
       inject: {
         type: 'choice',
         choices: injections.map(({ name }) => name),
-        summary: 'break the protocol on purpose: one zap is left out, and the auditor must find it (exit code 1)',
+        summary: `break the protocol on purpose; the auditor must find it (exit code 1): ${injections.map(({ name, summary }) => `${name} = ${summary}`).join('; ')}`,
       },
     },
     examples: [

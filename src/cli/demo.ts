@@ -52,12 +52,13 @@ const SWAP_PAGES = 4096
 export async function demo(values: DemoValues, output: Output): Promise<ExitCode> {
   const { bold, dim } = output.chalk
   const memory = GUESTS.reduce((sum, guest) => sum + guest.memory, 0)
+  const inject = injections.find(({ name }) => name === values.inject)
   if (!output.json) {
     output.line(
       `${bold('umbra')}: ${plural(GUESTS.length, 'guest')} with ${bytesText(memory)} on a host with ` +
         `${bytesText(FRAMES * PAGE_SIZE)}, seed ${values.seed}; ${plural(stormKinds.length, 'kind')} of storm`,
     )
-    if (values.inject !== undefined) output.line(bold(`injected: ${values.inject}, one zap will be left out`))
+    if (inject !== undefined) output.line(bold(`injected ${inject.name}: ${inject.summary}`))
   }
   const guests = GUESTS.map((guest): GuestSpec => ({
     ...guest,
@@ -81,7 +82,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         changePte: 'unbracketed',
         storm: { seed: values.seed, kinds: stormKinds },
         guests,
-        inject: injections.find(({ name }) => name === values.inject),
+        inject,
       }),
     { trace: values.trace, lines: true },
     output,
