@@ -10,6 +10,8 @@ export interface AuditedTranslation {
   readonly hva: number
   readonly pfn: number
   readonly writable: boolean
+  /** Pages that it maps side by side, from these on: 1, or 512 for a 2 MiB leaf. */
+  readonly pages: number
 }
 
 export interface AuditedVm {

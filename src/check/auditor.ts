@@ -118,7 +118,9 @@ export class Auditor {
 
 /** The names alone: what is reported outlives the object that was judged. */
 function namesOf(page: PageNames): PageNames {
-  const names: { hva?: number; gfn?: number; pfn?: number } = {}
+  const names: { mm?: number; vm?: number; hva?: number; gfn?: number; pfn?: number } = {}
+  if (page.mm !== undefined) names.mm = page.mm
+  if (page.vm !== undefined) names.vm = page.vm
   if (page.hva !== undefined) names.hva = page.hva
   if (page.gfn !== undefined) names.gfn = page.gfn
   if (page.pfn !== undefined) names.pfn = page.pfn

@@ -13,6 +13,10 @@ export interface PastEvent {
 
 /** A page as the events may name it; absent fields match nothing. */
 export interface PageNames {
+  /** The address space of `hva`; without it, any. */
+  readonly mm?: number
+  /** The VM of `gfn`; without it, any. */
+  readonly vm?: number
   readonly hva?: number
   readonly gfn?: number
   readonly pfn?: number
@@ -61,10 +65,15 @@ export class EventHistory {
 }
 
 function touches(event: TraceEvent, page: PageNames): boolean {
-  const named = event as { hva?: number; gfn?: number; pfn?: number; start?: number; end?: number; from?: number }
+  const named = event as Partial<Record<'mm' | 'vm' | 'hva' | 'gfn' | 'pfn' | 'start' | 'end' | 'from', number>>
   if (page.pfn !== undefined && (named.pfn === page.pfn || named.from === page.pfn)) return true
+  if (differ(named.vm, page.vm) || differ(named.mm, page.mm)) return false
   if (page.gfn !== undefined && named.gfn === page.gfn) return true
   if (page.hva === undefined) return false
   if (named.hva !== undefined && Math.floor(named.hva / PAGE_SIZE) === Math.floor(page.hva / PAGE_SIZE)) return true
   return named.start !== undefined && named.end !== undefined && named.start <= page.hva && page.hva < named.end
 }
+
+/** Both are known, and not the same. */
+const differ = (one: number | undefined, other: number | undefined): boolean =>
+  one !== undefined && other !== undefined && one !== other

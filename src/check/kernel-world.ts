@@ -19,12 +19,14 @@ class KernelVm implements AuditedVm {
   }
 
   forEachSpte(visit: (spte: AuditedTranslation, sptep: number) => void): void {
-    forEachSpte(this.vm, (spte) => visit(spte, spte.sptep))
+    forEachSpte(this.vm, ({ sptep, gfn, hva, pfn, writable, level }) =>
+      visit({ gfn, hva, pfn, writable, pages: 512 ** level }, sptep),
+    )
   }
 
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void {
     forEachTlbEntry(this.vm, ({ usable, access, gfn, hva, pfn, vcpu }) => {
-      if (usable) visit({ gfn, hva: hva === 0 ? -1 : hva, pfn, writable: access === 'write' }, vcpu)
+      if (usable) visit({ gfn, hva: hva === 0 ? -1 : hva, pfn, writable: access === 'write', pages: 1 }, vcpu)
     })
   }
 

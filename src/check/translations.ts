@@ -13,6 +13,7 @@
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
 import type { AuditedTranslation, AuditedVm, AuditedWorld } from './audited-world.ts'
+import type { PageNames } from './event-history.ts'
 import type { ProtocolAudit } from './protocol.ts'
 import type { Ledger, Report } from './violation.ts'
 
@@ -34,14 +35,16 @@ export class TranslationAudit {
   private readonly report: Report
   /** Leaf sptes by address of the spte. */
   private readonly sptes = new Map<number, Mirrored>()
-  /** The same by frame. */
+  /** The same by their first frame. */
   private readonly byFrame = new Map<number, Set<Mirrored>>()
   /** Invalidations that a VM has counted in and not yet out. */
   private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
   /** Host PTEs written since their page-table lock was last seen free. */
   private changed: { readonly mm: number; readonly hva: number }[] = []
-  /** Leaf sptes by page of the address space: key is `mm:page`. */
+  /** Leaf sptes by their first page of the address space: key is `mm:page`. */
   private readonly byPage = new Map<string, Set<Mirrored>>()
+  /** Those that map more than one page: few, and looked through for every page and frame. */
+  private readonly large = new Set<Mirrored>()
 
   constructor(world: AuditedWorld, protocol: ProtocolAudit, ledger: Ledger, report: Report) {
     this.world = world
@@ -102,9 +105,13 @@ export class TranslationAudit {
         const mirrored = this.sptes.get(sptep)
         this.ledger.count('I1')
         if (mirrored === undefined || mirrored.pfn !== found.pfn || (found.writable && !mirrored.writable)) {
-          this.report('I1', `vm ${vm.id}: an spte changed without passing the one place that sets sptes`, found)
+          this.report(
+            'I1',
+            `vm ${vm.id}: an spte changed without passing the one place that sets sptes`,
+            namesOf(vm, found),
+          )
         }
-        this.judge(vm, found, 'spte')
+        this.judgeSpte(vm, found)
       })
       let mirrored = 0
       for (const spte of this.sptes.values()) if (spte.vm.id === vm.id) mirrored++
@@ -115,24 +122,45 @@ export class TranslationAudit {
     }
   }
 
+  /** Every page that a leaf maps, or those of a range of the address space. */
+  private judgeSpte(vm: AuditedVm, spte: AuditedTranslation, start: number = 0, end: number = Infinity): void {
+    for (let page = 0; page < spte.pages; page++) {
+      const hva = spte.hva + page * PAGE_SIZE
+      if (hva + PAGE_SIZE <= start || hva >= end) continue
+      this.judge(vm, { ...spte, gfn: spte.gfn + page, hva, pfn: spte.pfn + page, pages: 1 }, 'spte')
+    }
+  }
+
   /** A translation outside any window must be what the host page table says, and its frame allocated. */
   private judge(vm: AuditedVm, found: AuditedTranslation, holder: string): void {
     if (this.protocol.isOpen(vm.mmId, found.hva) || this.isBeingWritten(vm.mmId, found.hva)) return
     this.ledger.count('I1')
     const host = this.world.hostPte(vm.mmId, found.hva)
     if (!host.present) {
-      this.report('I1', `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host maps nothing there`, found)
+      this.report(
+        'I1',
+        `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host maps nothing there`,
+        namesOf(vm, found),
+      )
     } else if (host.pfn !== found.pfn) {
-      this.report('I1', `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host ${hex(host.pfn)}`, found)
+      this.report(
+        'I1',
+        `vm ${vm.id}: ${holder} maps frame ${hex(found.pfn)}, the host ${hex(host.pfn)}`,
+        namesOf(vm, found),
+      )
     }
     this.ledger.count('I2')
     if (!this.world.isAllocated(found.pfn)) {
-      this.report('I2', `vm ${vm.id}: ${holder} names frame ${hex(found.pfn)}, which is free`, found)
+      this.report('I2', `vm ${vm.id}: ${holder} names frame ${hex(found.pfn)}, which is free`, namesOf(vm, found))
     }
     if (!found.writable) return
     this.ledger.count('I9')
     if (!host.writable) {
-      this.report('I9', `vm ${vm.id}: ${holder} is writable, the host PTE of frame ${hex(found.pfn)} is not`, found)
+      this.report(
+        'I9',
+        `vm ${vm.id}: ${holder} is writable, the host PTE of frame ${hex(found.pfn)} is not`,
+        namesOf(vm, found),
+      )
     }
   }
 
@@ -149,8 +177,9 @@ export class TranslationAudit {
     if (vm === undefined) return
     this.forget(event.sptep)
     const { gfn, hva, pfn, writable } = event
-    const spte: Mirrored = { vm, gfn, hva, pfn, writable, stored: false }
+    const spte: Mirrored = { vm, gfn, hva, pfn, writable, pages: 512 ** event.level, stored: false }
     this.sptes.set(event.sptep, spte)
+    if (spte.pages > 1) this.large.add(spte)
     index(this.byFrame, pfn, spte)
     index(this.byPage, `${vm.mmId}:${pageOf(hva)}`, spte)
     this.ledger.count('I10')
@@ -159,13 +188,17 @@ export class TranslationAudit {
       this.report(
         'I10',
         `vm ${vm.id}: spte of gfn ${hex(gfn)} was made for ${hex(hva)}, its slot says ${hex(current)}`,
-        spte,
+        namesOf(vm, spte),
       )
     }
     if (this.announced.some((range) => range.vm === vm.id && range.start <= hva && hva < range.end)) {
-      this.report('I10', `vm ${vm.id}: spte installed while an invalidation of its address is under way`, spte)
+      this.report(
+        'I10',
+        `vm ${vm.id}: spte installed while an invalidation of its address is under way`,
+        namesOf(vm, spte),
+      )
     }
-    this.judge(vm, spte, 'spte')
+    this.judgeSpte(vm, spte)
   }
 
   private concluded(event: { vm: number; start: number; end: number }): void {
@@ -185,10 +218,14 @@ export class TranslationAudit {
     if (spte === undefined) return
     this.ledger.count('I3')
     if (spte.stored && !event.dirty && !this.knowsOfStore(spte)) {
-      this.report('I3', `vm ${spte.vm.id}: spte dropped as clean after a store went through it`, spte)
+      this.report('I3', `vm ${spte.vm.id}: spte dropped as clean after a store went through it`, namesOf(spte.vm, spte))
     }
     if (event.dirty && !this.world.isDirty(event.pfn)) {
-      this.report('I3', `vm ${spte.vm.id}: dirty spte dropped, but frame ${hex(event.pfn)} is not marked dirty`, spte)
+      this.report(
+        'I3',
+        `vm ${spte.vm.id}: dirty spte dropped, but frame ${hex(event.pfn)} is not marked dirty`,
+        namesOf(spte.vm, spte),
+      )
     }
     this.forget(event.sptep)
   }
@@ -196,7 +233,7 @@ export class TranslationAudit {
   /** Several sptes may map a page, and a store makes one of them dirty: the frame is marked, or another one is left. */
   private knowsOfStore(spte: Mirrored): boolean {
     if (this.world.isDirty(spte.pfn)) return true
-    for (const other of this.byFrame.get(spte.pfn) ?? []) if (other !== spte && other.stored) return true
+    for (const other of this.mapping(spte.pfn)) if (other !== spte && other.stored) return true
     return false
   }
 
@@ -204,6 +241,7 @@ export class TranslationAudit {
     const spte = this.sptes.get(sptep)
     if (spte === undefined) return
     this.sptes.delete(sptep)
+    this.large.delete(spte)
     unindex(this.byFrame, spte.pfn, spte)
     unindex(this.byPage, `${spte.vm.mmId}:${pageOf(spte.hva)}`, spte)
   }
@@ -213,7 +251,11 @@ export class TranslationAudit {
     const vm = this.world.vm(event.vm)
     const hva = vm?.hvaOf(event.gfn) ?? -1
     if (vm === undefined || hva < 0) return
-    this.judge(vm, { gfn: event.gfn, hva, pfn: event.pfn, writable: event.writable }, `TLB of vcpu ${event.vcpu}`)
+    this.judge(
+      vm,
+      { gfn: event.gfn, hva, pfn: event.pfn, writable: event.writable, pages: 1 },
+      `TLB of vcpu ${event.vcpu}`,
+    )
     this.backed(vm, event, hva, event.vcpu)
   }
 
@@ -224,8 +266,9 @@ export class TranslationAudit {
     vcpu: number,
   ): void {
     this.ledger.count('I1')
-    for (const spte of this.byFrame.get(entry.pfn) ?? []) {
-      if (spte.vm.id === vm.id && spte.gfn === entry.gfn && (spte.writable || !entry.writable)) return
+    for (const spte of this.mapping(entry.pfn)) {
+      if (spte.vm.id !== vm.id || (entry.writable && !spte.writable)) continue
+      if (spte.gfn + (entry.pfn - spte.pfn) === entry.gfn) return
     }
     const right = entry.writable ? 'a writable' : 'an'
     this.report('I1', `vm ${vm.id}: TLB of vcpu ${vcpu} holds what ${right} spte no longer says`, {
@@ -257,11 +300,12 @@ export class TranslationAudit {
   private checkRange(mm: number, start: number, end: number): void {
     if (end - start <= 64 * PAGE_SIZE) {
       for (let page = pageOf(start); page < pageOf(end); page++) {
-        for (const spte of this.byPage.get(`${mm}:${page}`) ?? []) this.judge(spte.vm, spte, 'spte')
+        for (const spte of this.byPage.get(`${mm}:${page}`) ?? []) this.judgeSpte(spte.vm, spte, start, end)
       }
+      for (const spte of this.large) if (spte.vm.mmId === mm) this.judgeSpte(spte.vm, spte, start, end)
     } else {
       for (const spte of this.sptes.values()) {
-        if (spte.vm.mmId === mm && start <= spte.hva && spte.hva < end) this.judge(spte.vm, spte, 'spte')
+        if (spte.vm.mmId === mm) this.judgeSpte(spte.vm, spte, start, end)
       }
     }
     for (const vm of this.world.vms()) {
@@ -274,13 +318,17 @@ export class TranslationAudit {
 
   private checkFreed(pfn: number): void {
     this.ledger.count('I2')
-    for (const spte of this.byFrame.get(pfn) ?? []) {
-      this.report('I2', `frame ${hex(pfn)} is freed while an spte of vm ${spte.vm.id} maps it`, spte)
+    for (const spte of this.mapping(pfn)) {
+      this.report('I2', `frame ${hex(pfn)} is freed while an spte of vm ${spte.vm.id} maps it`, namesOf(spte.vm, spte))
     }
     for (const vm of this.world.vms()) {
       vm.forEachTlbEntry((entry, vcpu) => {
         if (entry.pfn !== pfn) return
-        this.report('I2', `frame ${hex(pfn)} is freed while the TLB of vcpu ${vcpu} of vm ${vm.id} maps it`, entry)
+        this.report(
+          'I2',
+          `frame ${hex(pfn)} is freed while the TLB of vcpu ${vcpu} of vm ${vm.id} maps it`,
+          namesOf(vm, entry),
+        )
       })
     }
     const thread = this.world.hostTlbNaming(pfn)
@@ -289,8 +337,30 @@ export class TranslationAudit {
 
   private noteStore(mm: number, hva: number): void {
     for (const spte of this.byPage.get(`${mm}:${pageOf(hva)}`) ?? []) if (spte.writable) spte.stored = true
+    for (const spte of this.large) {
+      if (spte.writable && spte.vm.mmId === mm && spte.hva <= hva && hva < spte.hva + spte.pages * PAGE_SIZE) {
+        spte.stored = true
+      }
+    }
+  }
+
+  /** The sptes that map a frame. */
+  private mapping(pfn: number): Iterable<Mirrored> {
+    const exact = this.byFrame.get(pfn)
+    if (this.large.size === 0) return exact ?? []
+    const found = new Set(exact)
+    for (const spte of this.large) if (spte.pfn <= pfn && pfn < spte.pfn + spte.pages) found.add(spte)
+    return found
   }
 }
+
+const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: AuditedTranslation): PageNames => ({
+  mm: vm.mmId,
+  vm: vm.id,
+  hva,
+  gfn,
+  pfn,
+})
 
 function index<K>(rows: Map<K, Set<Mirrored>>, key: K, spte: Mirrored): void {
   let set = rows.get(key)
