@@ -45,6 +45,7 @@ export {
   PageMap,
 } from './page.ts'
 export type { PageKind } from './page.ts'
+export { clearReferences, isPageIdle, isPageYoung, setPageIdle } from './page-idle.ts'
 export { PageAllocator } from './page-allocator.ts'
 export { PageTable, TASK_SIZE } from './page-table.ts'
 export {
@@ -61,6 +62,7 @@ export {
   swapOffset,
 } from './pte.ts'
 export { pageReferenced, rmapWalk, slotThatMaps, tryToUnmap, tryToUnmapOne, unmapPte } from './rmap.ts'
+export { clearSoftDirty, softDirtyPages } from './soft-dirty.ts'
 export { MemorySwapDevice, Swap } from './swap.ts'
 export type { SwapDevice } from './swap.ts'
 export { punchHole, truncateFile } from './truncate.ts'

@@ -22,7 +22,7 @@ import { mmAllLocksMutex } from './locks.ts'
 import { Lru } from './lru.ts'
 import { Mm } from './mm.ts'
 import { PageAllocator } from './page-allocator.ts'
-import { PG_DIRTY, PG_REFERENCED, PageMap } from './page.ts'
+import { PG_DIRTY, PG_IDLE, PG_REFERENCED, PageMap } from './page.ts'
 import { tryToUnmapOne } from './rmap.ts'
 import { MemorySwapDevice, Swap } from './swap.ts'
 import type { SwapDevice } from './swap.ts'
@@ -182,11 +182,14 @@ export class Kernel {
   setPageDirty(pfn: Pfn): void {
     if (pfn === this.zeroPfn) throw new KernelBug('the zero page was written', 'I9')
     this.pages.set(pfn, PG_DIRTY | PG_REFERENCED)
+    this.pages.clear(pfn, PG_IDLE)
   }
 
   /** A client dropped a translation through which the page was used (kvm_set_pfn_accessed). */
   markPageAccessed(pfn: Pfn): void {
-    if (pfn !== this.zeroPfn) this.pages.set(pfn, PG_REFERENCED)
+    if (pfn === this.zeroPfn) return
+    this.pages.set(pfn, PG_REFERENCED)
+    this.pages.clear(pfn, PG_IDLE)
   }
 
   /**

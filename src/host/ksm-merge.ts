@@ -18,6 +18,7 @@
 import { PAGE_SIZE } from '../base/index.ts'
 import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import type { MmuNotifierRange } from '../notifier/index.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
 import { handleMmFault } from './memory.ts'
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_ISOLATED, PG_KSM, PG_SWAPCACHE } from './page.ts'
@@ -60,6 +61,7 @@ export async function mergePage(vma: Vma, hva: Hva, pfn: Pfn, shared: Pfn | null
   const lock = pages.lockOf(pfn)
   if (!pages.test(pfn, PG_ANON) || pages.test(pfn, PG_KSM) || !lock.tryLock()) return false
   let merged = false
+  await splitHugePmd(vma.mm, hva)
   const pte = await writeProtectPage(vma, hva, pfn)
   if (pte !== 0) {
     if (shared === null) merged = makeStable(vma.mm.kernel, pfn)

@@ -39,6 +39,9 @@ export const PG_WRITEBACK: number = 1 << 9
 /** Taken off the LRU lists by somebody who works on it. */
 export const PG_ISOLATED: number = 1 << 10
 
+/** Nobody used the page since somebody called it idle (see page-idle.ts). */
+export const PG_IDLE: number = 1 << 11
+
 /** What a frame is used for. */
 export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as const
 export type PageKind = (typeof PAGE_KINDS)[number]

@@ -9,8 +9,10 @@
  * R3 When the gather is full: lock dropped, host flush, batch freed, on with the rest.
  */
 import { PAGE_SIZE } from '../base/index.ts'
-import type { Hpa, Pfn } from '../base/index.ts'
+import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import type { MmuNotifierEvent } from '../notifier/index.ts'
+import { zapHugePmd } from './huge-memory.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Mm } from './mm.ts'
 import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_REFERENCED } from './page.ts'
@@ -37,8 +39,15 @@ export async function unmapPageRange(
   let hva = table.nextPopulated(start, end)
   while (hva < end) {
     const stop = pmdAddrEnd(hva, end)
+    const whole = hva % PMD_SIZE === 0 && stop - hva === PMD_SIZE
+    if (!whole) await splitHugePmd(mm, hva)
     await mm.pageTableLock.lock()
-    hva = zapPteRange(gather, vma, hva, stop, keepCows)
+    if (table.hugePmd(hva) === 0) {
+      hva = zapPteRange(gather, vma, hva, stop, keepCows)
+    } else if (whole) {
+      zapHugePmd(gather, mm, hva as Hva)
+      hva = stop
+    }
     mm.pageTableLock.unlock()
     if (gather.isFull) gather.flushMmu()
     if (hva === stop) hva = table.nextPopulated(hva, end)

@@ -39,7 +39,6 @@ export async function writeGuest(vm: Vm, address: Gpa, bytes: Uint8Array): Promi
       const { slot, frame, offset, size } = piece(vm, address + at, bytes.length - at, true)
       await withPage(vm, slot.hvaOf(frame), true, (pfn) => {
         vm.memory.writeBytes(hpa(pfn * PAGE_SIZE + offset), bytes.subarray(at, at + size))
-        vm.onStore?.(-1, pfn * PAGE_SIZE + offset, size)
         vm.backing.setPageDirty(pfn)
         vm.dirtyLog.markPageDirty(slot, frame)
         traceBytes(vm, 'mem_store', slot.hvaOf(frame) + offset, pfn * PAGE_SIZE + offset, size)
@@ -87,7 +86,7 @@ function piece(
 }
 
 /** Reports an access in pieces of up to 8 bytes, aligned as a hart would make them. */
-function traceBytes(vm: Vm, name: 'mem_load' | 'mem_store', address: number, at: number, size: number): void {
+export function traceBytes(vm: Vm, name: 'mem_load' | 'mem_store', address: number, at: number, size: number): void {
   if (!vm.trace.accesses) return
   for (let done = 0; done < size;) {
     let step = 8

@@ -20,15 +20,10 @@
  */
 import { KernelError, PAGE_SIZE, gfn, hex, hpa, hva } from '../base/index.ts'
 import type { Gpa, Hva, Pfn } from '../base/index.ts'
-import { Mutex, lockClass } from '../sched/index.ts'
-import type { LockClass } from '../sched/index.ts'
+import { Mutex } from '../sched/index.ts'
+import { traceBytes } from './guest-memory.ts'
+import { refreshLockClass } from './locks.ts'
 import type { Vm } from './vm.ts'
-
-export const refreshLockClass: LockClass = lockClass({
-  name: 'gpc->refresh_lock',
-  type: 'mutex',
-  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
-})
 
 /** Virtual nanoseconds between two attempts while an invalidation is open. */
 const RETRY_NANOSECONDS = 1000
@@ -108,8 +103,8 @@ export class GfnToPfnCache {
     const frame = gfn(Math.floor(this.gpa / PAGE_SIZE))
     const slot = vm.memslots.active.lookup(frame)
     vm.memory.writeBytes(hpa(this.pfn * PAGE_SIZE + within), bytes)
-    vm.onStore?.(-1, this.pfn * PAGE_SIZE + within, bytes.length)
     vm.backing.setPageDirty(this.pfn)
+    traceBytes(vm, 'mem_store', this.uhva + within, this.pfn * PAGE_SIZE + within, bytes.length)
     if (slot !== null) vm.dirtyLog.markPageDirty(slot, frame)
   }
 

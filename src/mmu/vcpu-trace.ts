@@ -1,4 +1,4 @@
-/** What a vCPU's translations, flushes and hypervisor-made stores look like from outside: statistics, trace, load reservations. */
+/** What a vCPU's translations, flushes and hypervisor-made stores look like from outside: statistics and trace. */
 import { gfn } from '../base/index.ts'
 import type { Gfn, Hpa, Pfn } from '../base/index.ts'
 import { Access } from '../hardware/index.ts'
@@ -28,7 +28,6 @@ export function noteFlush(vcpu: Vcpu, removed: number): void {
  */
 export function noteImplicitStore(vcpu: Vcpu, address: number, at: number, low: number, high: number): void {
   const { vm } = vcpu
-  vm.onStore?.(vcpu.id, at, 8)
   if (!vm.trace.accesses) return
   const hva = vm.hvaOfFrame(gfn(Math.floor(address / 4096))) + (address % 4096)
   traceStore(vcpu, hva, at, 8, (BigInt(high) << 32n) | BigInt(low))
@@ -36,9 +35,7 @@ export function noteImplicitStore(vcpu: Vcpu, address: number, at: number, low: 
 
 /** A store was made for the guest that its hart knows nothing of. */
 export function noteStore(vcpu: Vcpu, hva: number, at: number, size: number, value: bigint): void {
-  const { vm } = vcpu
-  vm.onStore?.(vcpu.id, at, size)
-  if (vm.trace.accesses) traceStore(vcpu, hva, at, size, value)
+  if (vcpu.vm.trace.accesses) traceStore(vcpu, hva, at, size, value)
 }
 
 function traceStore(vcpu: Vcpu, hva: number, at: number, size: number, value: bigint): void {

@@ -69,11 +69,6 @@ export class Vm {
   readonly pfnCaches: Set<GfnToPfnCache> = new Set<GfnToPfnCache>()
   /** Grows only before the VM runs. */
   readonly vcpus: Vcpu[] = []
-  /**
-   * Told of every store to guest memory that no hart made itself: A and D of guest PTEs, emulated stores, `writeGuest`.
-   * Whoever keeps load reservations ends those that it touches; `vcpu` is -1 for the hypervisor. Immutable after setup.
-   */
-  onStore: ((vcpu: number, address: number, size: number) => void) | null = null
   private registered = false
   /** It is being destroyed: no vCPU enters or faults any more. */
   isDying = false

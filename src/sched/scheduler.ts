@@ -174,6 +174,7 @@ export class Scheduler {
     const task = this.current
     task.where = what
     this.policy.footprint?.(task, object, access)
+    this.wakeSpinners()
     if (this.ready.length === 0) return
     const choice = this.decide('point', this.ready.length + 1)
     if (choice === 0) return
@@ -190,6 +191,7 @@ export class Scheduler {
   async yieldNow(): Promise<void> {
     const task = this.current
     task.where = 'yield'
+    this.wakeSpinners()
     if (this.ready.length === 0) {
       if (this.burstIsOver()) await this.breathe(task)
       return
@@ -335,7 +337,7 @@ export class Scheduler {
         this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
       }
     }
-    this.contended = this.policy.preemptive && this.ready.length > 0
+    this.contended = this.policy.preemptive && this.ready.length + this.spinners.length > 0
     this.running = next
     next.state = 'running'
     step(next.handle)

@@ -106,7 +106,6 @@ export class Machine {
     const harts = options.harts ?? 1
     this.platform = new MachinePlatform(this, harts)
     const reservations = new ReservationTable(harts)
-    vm.onStore = (vcpu, address, size) => reservations.store(vcpu, address, size)
     const engine = options.engine ?? ((hart) => new Interpreter(hart))
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
