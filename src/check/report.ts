@@ -2,7 +2,8 @@
  * What a run has shown, as plain data: the outcome of each guest, the figures, the audit, and the verdict.
  */
 import type { Invariant } from '../base/index.ts'
-import type { FigureCollector, Tally } from './figures.ts'
+import type { FigureCollector } from './figure-collector.ts'
+import type { Tally } from './figures.ts'
 import type { AuditLevel } from './auditor.ts'
 import type { Violation } from './violation.ts'
 

@@ -6,7 +6,7 @@ import { PTE_A, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X, pteLow } from '../../s
 import { ShadowMmu, ShadowSync, Vm, consistencyReport } from '../../src/mmu/index.ts'
 import type { Memslot, Mmu, Vcpu, VmOptions } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
-import { PTE_RW, RAM, inWorld, load, store } from './world.ts'
+import { inWorld, load, PTE_RW, RAM, schedules, store } from './world.ts'
 import type { World } from './world.ts'
 
 // Pages of the memory: tables, then data.
@@ -156,7 +156,7 @@ for (const [name, vm] of Object.entries(MODES)) {
     let unsynced = 0
     let emulated = 0
     let recycled = 0
-    for (let seed = 0; seed < 8; seed++) {
+    for (let seed = 0; seed < schedules(3); seed++) {
       await inWorld({ vm, pages: PAGES, kernel: { swapPages: 32 } }, async (world) => {
         await randomEdits(t, world, seed, vm.adUpdate === 'svade')
         unsynced += world.vm.stats.unsynced
@@ -170,8 +170,8 @@ for (const [name, vm] of Object.entries(MODES)) {
     else if (vm.guestTables === 'unsync') t.true(unsynced > 0)
   })
 
-  test(`a remote fence holds when it returns, under 40 random schedules: ${name}`, async (t) => {
-    for (let seed = 0; seed < 40; seed++) {
+  test(`a remote fence holds when it returns, under random schedules: ${name}`, async (t) => {
+    for (let seed = 0; seed < schedules(12); seed++) {
       await inWorld({ vm, pages: PAGES, vcpus: 2, kernel: { policy: random(seed, { period: 2 }) } }, async (world) => {
         const [first, second] = world.vcpus as [Vcpu, Vcpu]
         await boot(world)

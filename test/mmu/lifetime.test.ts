@@ -4,7 +4,7 @@ import { KernelError, PAGE_SIZE, gpa } from '../../src/base/index.ts'
 import { GfnToPfnCache } from '../../src/mmu/index.ts'
 import type { Vm } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
-import { RAM, inWorld, load, store } from './world.ts'
+import { inWorld, load, RAM, schedules, store } from './world.ts'
 import type { World } from './world.ts'
 
 /** Runs a body that may end the VM or the mm under running vCPUs. @returns what went wrong */
@@ -43,8 +43,8 @@ async function underVcpus(
 }
 
 for (const paging of ['two-dimensional', 'shadow'] as const) {
-  test(`an mm exits under running vCPUs, 60 random schedules: ${paging}`, async (t) => {
-    for (let seed = 0; seed < 60; seed++) {
+  test(`an mm exits under running vCPUs, random schedules: ${paging}`, async (t) => {
+    for (let seed = 0; seed < schedules(20); seed++) {
       const problems = await underVcpus(seed, paging, async ({ kernel, mm, vm }) => {
         await mm.exit()
         t.is(vm.sptes.count, 0, `seed ${seed}`)
@@ -56,8 +56,8 @@ for (const paging of ['two-dimensional', 'shadow'] as const) {
     }
   })
 
-  test(`a VM is destroyed under running vCPUs, 60 random schedules: ${paging}`, async (t) => {
-    for (let seed = 0; seed < 60; seed++) {
+  test(`a VM is destroyed under running vCPUs, random schedules: ${paging}`, async (t) => {
+    for (let seed = 0; seed < schedules(20); seed++) {
       const problems = await underVcpus(seed, paging, async ({ kernel, mm, vm }) => {
         await vm.destroy()
         t.is(vm.figures().tableFrames, 0, `seed ${seed}`)
@@ -71,9 +71,9 @@ for (const paging of ['two-dimensional', 'shadow'] as const) {
     }
   })
 
-  test(`every table is given up and made again under running vCPUs, 60 random schedules: ${paging}`, async (t) => {
+  test(`every table is given up and made again under running vCPUs, random schedules: ${paging}`, async (t) => {
     let stale = 0
-    for (let seed = 0; seed < 60; seed++) {
+    for (let seed = 0; seed < schedules(20); seed++) {
       const problems = await underVcpus(seed, paging, async ({ kernel, mm, vm }) => {
         for (let round = 0; round < 3; round++) {
           await vm.zapAllTables('obsolete-root')
@@ -153,8 +153,8 @@ async function cacheStorm(seed: number, cacheClass: new (vm: Vm) => GfnToPfnCach
   return problems
 }
 
-test('a cached host address never names a freed frame, 200 random schedules', async (t) => {
-  for (let seed = 0; seed < 200; seed++) t.deepEqual(await cacheStorm(seed, GfnToPfnCache), [])
+test('a cached host address never names a freed frame, random schedules', async (t) => {
+  for (let seed = 0; seed < schedules(80); seed++) t.deepEqual(await cacheStorm(seed, GfnToPfnCache), [])
 })
 
 test('found within 400 schedules: a cached address is taken during an invalidation', async (t) => {

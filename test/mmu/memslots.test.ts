@@ -5,7 +5,7 @@ import { KernelError, MiB, PAGE_SIZE, gfn, hva } from '../../src/base/index.ts'
 import { Memslot, Memslots, Rmap, RmapPool, SlotMemory, Vm, VmMemslots } from '../../src/mmu/index.ts'
 import type { MemoryRegion } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
-import { RAM, inWorld, load, store } from './world.ts'
+import { inWorld, load, RAM, schedules, store } from './world.ts'
 import type { World } from './world.ts'
 
 const GPA = RAM * PAGE_SIZE
@@ -94,8 +94,8 @@ for (const paging of ['two-dimensional', 'shadow'] as const) {
     })
   })
 
-  test(`slots come and go under running vCPUs and invalidations, 60 random schedules: ${paging}`, async (t) => {
-    for (let seed = 0; seed < 60; seed++) {
+  test(`slots come and go under running vCPUs and invalidations, random schedules: ${paging}`, async (t) => {
+    for (let seed = 0; seed < schedules(20); seed++) {
       const kernel = { policy: random(seed, { period: 3 }), srcu: (['tiny', 'classic', 'counted'] as const)[seed % 3]! }
       await inWorld({ vm: { paging }, kernel, vcpus: 2 }, async (world) => {
         const slot = { id: 0, gpa: GPA, length: 8 * P, hva: world.base }

@@ -5,7 +5,7 @@ import { migratePage } from '../../src/host/index.ts'
 import { random } from '../../src/sched/index.ts'
 import { Invalidation, PageFaults, TlbFlush, Vm } from '../../src/mmu/index.ts'
 import type { FaultedPage, Memslot, PageFault, Vcpu } from '../../src/mmu/index.ts'
-import { RAM, inWorld, load, store } from './world.ts'
+import { inWorld, load, RAM, schedules, store } from './world.ts'
 import type { World, WorldOptions } from './world.ts'
 
 const PAGES = 6
@@ -141,7 +141,7 @@ async function guest(vcpu: Vcpu, seeded: Random, golden: Golden, fail: (message:
 for (const paging of ['two-dimensional', 'shadow'] as const) {
   for (const pageTableLock of ['sleep', 'spin'] as const) {
     test(`no content is lost and no freed frame is named: ${paging}, page-table lock ${pageTableLock}`, async (t) => {
-      for (let seed = 0; seed < 50; seed++) {
+      for (let seed = 0; seed < schedules(16); seed++) {
         t.deepEqual(await storm(seed, { vm: { paging }, kernel: { pageTableLock } }), [])
       }
     })

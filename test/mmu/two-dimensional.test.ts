@@ -5,6 +5,7 @@ import { Vm, consistencyReport, forEachSpte } from '../../src/mmu/index.ts'
 import type { Vcpu } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
 import { StubHost } from './stub-host.ts'
+import { schedules } from './world.ts'
 import type { StubOptions } from './stub-host.ts'
 
 const HVA_PAGE = 0x10000
@@ -164,10 +165,10 @@ test('a large host page is one spte; it is split for the dirty log, dropped whol
 })
 
 for (const pageTableLock of ['sleep', 'spin'] as const) {
-  test(`no translation to a freed frame under 150 random schedules, page-table lock ${pageTableLock}`, async (t) => {
+  test(`no translation to a freed frame under random schedules, page-table lock ${pageTableLock}`, async (t) => {
     let retries = 0
     let waited = 0
-    for (let seed = 0; seed < 150; seed++) {
+    for (let seed = 0; seed < schedules(60); seed++) {
       await inHost({ policy: random(seed, { period: 3 }), pageTableLock, cpus: 2 }, async (host) => {
         const { vm, vcpu } = await start(host, 2)
         const second = vm.createVcpu({ tlb: { entries: 8 } })

@@ -7,6 +7,9 @@ import type { KernelOptions, MmapOptions, Mm } from '../../src/host/index.ts'
 import { Vm, consistencyReport, forEachSpte, forEachTlbEntry } from '../../src/mmu/index.ts'
 import type { Vcpu, VmOptions } from '../../src/mmu/index.ts'
 
+/** Random schedules to try: so many, and ten times that in a long run. */
+export const schedules = (count: number): number => (process.env['UMBRA_LONG'] === '1' ? count * 10 : count)
+
 /** First guest frame of the memory. */
 export const RAM = 0x80000
 export const PTE_RW: number = PTE_V | PTE_R | PTE_W | PTE_A | PTE_D
