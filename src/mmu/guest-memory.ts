@@ -86,7 +86,7 @@ function piece(
 }
 
 /** Reports an access in pieces of up to 8 bytes, aligned as a hart would make them. */
-function traceBytes(vm: Vm, name: 'mem_load' | 'mem_store', address: number, at: number, size: number): void {
+export function traceBytes(vm: Vm, name: 'mem_load' | 'mem_store', address: number, at: number, size: number): void {
   if (!vm.trace.accesses) return
   for (let done = 0; done < size;) {
     let step = 8

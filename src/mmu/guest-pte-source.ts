@@ -9,9 +9,12 @@
 import { hpa } from '../base/index.ts'
 import { Access, PteResult } from '../hardware/index.ts'
 import type { PteSource } from '../hardware/index.ts'
+import { noteImplicitStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 
 export class GuestPteSource implements PteSource {
+  /** Scratch of one walk: nothing in it means anything after a switch point. */
+  static readonly opaque = true
   low = 0
   high = 0
   private readonly vcpu: Vcpu
@@ -34,7 +37,7 @@ export class GuestPteSource implements PteSource {
     if (at === -1) return PteResult.missed
     const { vm } = this.vcpu
     if (!vm.memory.compareAndSwapPte(hpa(at), low, high, newLow, high)) return PteResult.lost
-    this.vcpu.noteImplicitStore(address, at, newLow, high)
+    noteImplicitStore(this.vcpu, address, at, newLow, high)
     return PteResult.done
   }
 

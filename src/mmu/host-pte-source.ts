@@ -10,9 +10,12 @@ import type { Hva } from '../base/index.ts'
 import { PteResult } from '../hardware/index.ts'
 import type { PageTableWalker, PteSource } from '../hardware/index.ts'
 import type { GuestWalk } from './guest-walk.ts'
+import { noteImplicitStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 
 export class HostPteSource implements PteSource {
+  /** Scratch of one walk: nothing in it means anything after a switch point. */
+  static readonly opaque = true
   low = 0
   high = 0
   /** After `missed`: what to fault in. */
@@ -48,7 +51,7 @@ export class HostPteSource implements PteSource {
     const slot = vm.memslots.active.lookup(frame)
     vm.backing.setPageDirty(toPfn(Math.floor(at / PAGE_SIZE)))
     if (slot !== null) vm.dirtyLog.markPageDirty(slot, frame)
-    vcpu.noteImplicitStore(address, at, newLow, high)
+    noteImplicitStore(vcpu, address, at, newLow, high)
     this.note(address, newLow, high)
     return PteResult.done
   }

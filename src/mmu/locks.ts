@@ -10,7 +10,7 @@
  *    may take an mm lock (faulting a page in, above all) runs under mmuLock.
  * R2 The hooks take neither slotsLock nor slotsArchLock: a slot change waits for them while it holds both.
  */
-import { pageTableLock } from '../host/index.ts'
+import { mmapLock, pageTableLock } from '../host/index.ts'
 import { mmuNotifierSrcu } from '../notifier/index.ts'
 import { lockClass } from '../sched/index.ts'
 import type { LockClass } from '../sched/index.ts'
@@ -28,6 +28,13 @@ export const slotsArchLockClass: LockClass = lockClass({
   inside: [slotsLockClass],
 })
 
+export const refreshLockClass: LockClass = lockClass({
+  name: 'gpc->refresh_lock',
+  type: 'mutex',
+  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
+  outside: [mmapLock],
+})
+
 /** Spinning when the page-table lock spins, since it is taken under it; else sleeping. */
 export const mmuLockClass: LockClass = lockClass({
   name: 'kvm->mmu_lock',
@@ -37,4 +44,4 @@ export const mmuLockClass: LockClass = lockClass({
 })
 
 /** All classes, outermost first, for docs/locking.md. */
-export const mmuLockClasses: readonly LockClass[] = [slotsLockClass, slotsArchLockClass, mmuLockClass]
+export const mmuLockClasses: readonly LockClass[] = [slotsLockClass, slotsArchLockClass, refreshLockClass, mmuLockClass]

@@ -42,8 +42,8 @@ export class MmBacking implements Backing {
   }
 
   async register(notifier: MmuNotifierOps): Promise<void> {
-    this.mm.grab()
     this.registration = await mmuNotifierRegister(notifier, this.mm)
+    this.mm.grab()
   }
 
   async unregister(): Promise<void> {

@@ -7,7 +7,7 @@
  * R2 A page that is some vCPU's root only becomes invalid; it is freed when the last such vCPU has let go.
  * R3 Shadow pages are at most `limit`; making room zaps those that were not used for longest.
  */
-import { KernelBug, gfn as toGfn, hex, hpa, pfn as toPfn } from '../base/index.ts'
+import { KernelBug, gfn as toGfn, hex, pfn as toPfn } from '../base/index.ts'
 import type { Gfn, Pfn, ZapCause } from '../base/index.ts'
 import { PTE_V, isLeafPte, isTablePte, pteHigh, pteLow, ptePpn } from '../hardware/index.ts'
 import { MmuPage } from './mmu-page.ts'
@@ -41,11 +41,16 @@ export class MmuPages {
   find(frame: Gfn, role: MmuPageRole): MmuPage | null {
     for (const page of this.byGfn.get(frame) ?? []) {
       if (sameRole(page.role, role)) {
-        page.lastUsed = ++this.clock
+        this.touch(page)
         return page
       }
     }
     return null
+  }
+
+  /** Is this the page of that guest frame and role? */
+  isFor(page: MmuPage, frame: number, role: MmuPageRole): boolean {
+    return page.gfn === frame && sameRole(page.role, role)
   }
 
   /** All valid pages that shadow the guest page table at `frame`. */
@@ -68,7 +73,7 @@ export class MmuPages {
     const siblings = this.byGfn.get(frame)
     if (siblings === undefined) this.byGfn.set(frame, [page])
     else siblings.push(page)
-    page.lastUsed = ++this.clock
+    this.touch(page)
     this.pages++
     this.frames += role.frames
     this.vm.stats.shadowPagesBuilt++
@@ -165,7 +170,7 @@ export class MmuPages {
    * Roots in use stay. Waits for vCPUs when something was zapped.
    */
   async makeRoom(needed: number): Promise<void> {
-    const { limit } = this.vm.options
+    const limit = this.vm.options.shadowPageLimit
     if (this.pages + needed <= limit) return
     const doomed: MmuPage[] = []
     const candidates = this.all()
@@ -187,6 +192,11 @@ export class MmuPages {
     }
   }
 
+  /** Notes a use. Only where recycling will ask: a number that grows for ever would make every state a new one. */
+  touch(page: MmuPage): void {
+    if (this.vm.options.shadowPageLimit !== Infinity) page.lastUsed = ++this.clock
+  }
+
   private forget(page: MmuPage): void {
     const siblings = this.byGfn.get(page.gfn) ?? []
     siblings.splice(siblings.indexOf(page), 1)
@@ -206,4 +216,3 @@ export class MmuPages {
 
 /** First guest frame that a direct table at `level` maps, if it maps `frame`. */
 export const tableBase = (frame: number, level: number): Gfn => toGfn(frame - (frame % 2 ** (9 * (level + 1))))
-export const entryAddress = (page: MmuPage, index: number): number => hpa(page.sptep(index))

@@ -37,6 +37,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
     const { invalidation, sched } = this.vm
     if (sched.contended) await sched.point(invalidation, 'w', 'mn_active_invalidate_count')
     invalidation.active++
+    this.invalidatePfnCaches(range.start, range.end)
     if (!range.blockable) sched.enterAtomic(NON_BLOCKABLE)
     await this.zapRange(range)
     if (!range.blockable) sched.leaveAtomic(NON_BLOCKABLE)
@@ -69,6 +70,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
     if (at !== -1) {
       await this.lockMmu()
       vm.invalidation.bumpSeq()
+      this.invalidatePfnCaches(address, address + 1)
       const before = vm.stats.changePteRewritten
       let flushFirst = Infinity
       let flushEnd = 0
@@ -108,7 +110,12 @@ export class KvmMmuNotifier implements MmuNotifierOps {
     await vm.srcu.readUnlock(idx)
   }
 
-  /** Steps 2 and 3 of start: every slot that the range touches, mmuLock on the first hit, one flush at the end. */
+  /** After the invalidation is counted, before mmuLock. */
+  protected invalidatePfnCaches(start: number, end: number): void {
+    for (const cache of this.vm.pfnCaches) cache.invalidate(start, end)
+  }
+
+  /** Every step of start under locks: every slot that the range touches, mmuLock on the first hit, one flush at the end. */
   protected async zapRange(range: MmuNotifierRange): Promise<void> {
     const { vm } = this
     const { stats } = vm
@@ -120,6 +127,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
       stats.invalidations++
       await this.lockMmu()
       vm.invalidation.begin()
+      this.traceBegin(range)
       let zapped = 0
       let [flushFirst, flushEnd] = [Infinity, 0]
       for (; at !== -1; at = active.nextInHva(at + 1, range.start, range.end)) {
@@ -132,7 +140,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
         flushFirst = Math.min(flushFirst, first)
         flushEnd = Math.max(flushEnd, end)
       }
-      this.traceBegin(range, zapped)
+      this.traceZapped(range, zapped)
       if (zapped > 0) await this.flushZapped(flushFirst, flushEnd - flushFirst)
       vm.mmuLock.unlock()
     }
@@ -219,12 +227,14 @@ export class KvmMmuNotifier implements MmuNotifierOps {
     }
   }
 
-  private traceBegin(range: MmuNotifierRange, zapped: number): void {
+  private traceBegin(range: MmuNotifierRange): void {
     const { trace, id } = this.vm
-    if (!trace.on) return
-    const { start, end } = range
-    trace.emit({ name: 'kvm_mmu_invalidate_begin', vm: id, start, end })
-    trace.emit({ name: 'kvm_unmap_hva_range', vm: id, start, end, zapped })
+    if (trace.on) trace.emit({ name: 'kvm_mmu_invalidate_begin', vm: id, start: range.start, end: range.end })
+  }
+
+  private traceZapped(range: MmuNotifierRange, zapped: number): void {
+    const { trace, id } = this.vm
+    if (trace.on) trace.emit({ name: 'kvm_unmap_hva_range', vm: id, start: range.start, end: range.end, zapped })
   }
 }
 

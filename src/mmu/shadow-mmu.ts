@@ -4,39 +4,25 @@
  *
  * In Bare mode the guest runs on the table of all guest frames, as under two-dimensional paging.
  *
- * R1 A table page is found by the guest frame of the table it shadows and its level, so roots share what the guest shares.
- * R2 While linking, each guest PTE is read again after the page that holds it has been write-protected: a fault whose
- *    guest tables changed meanwhile starts over (I10).
- * R3 A shadow leaf allows what the guest's leaf and the host page both allow; W only once the guest's D is set.
+ * R1 A translation that fails exits; whether it is the guest's fault is found by a walk of the guest's tables outside
+ *    guest mode, which may sleep. An exception found so is delivered when the access is tried again.
+ * R2 A root belongs to what satp said when it was loaded; translations from another root exit.
+ * R3 The hypervisor stores for the guest only what the guest's tables, walked in the same step, still allow.
  */
 import { KernelError, PAGE_SIZE, gfn, hpa, hpaOf, pfn as toPfn } from '../base/index.ts'
-import {
-  Access,
-  PTE_A,
-  PTE_D,
-  PTE_G,
-  PTE_R,
-  PTE_U,
-  PTE_W,
-  PTE_X,
-  PageTableWalker,
-  PhysicalPteSource,
-  SV48,
-  Walk,
-  WalkStatus,
-  tableIndex,
-} from '../hardware/index.ts'
+import { Access, PageTableWalker, PhysicalPteSource, SV48, Walk, WalkStatus } from '../hardware/index.ts'
 import type { FaultedPage } from './backing.ts'
 import { GuestWalk } from './guest-walk.ts'
 import { withPage } from './guest-memory.ts'
 import type { Memslot } from './memslots.ts'
 import type { PendingStore } from './mmu.ts'
-import type { MmuPage, MmuPageRole } from './mmu-page.ts'
-import { PageFault, leafFlags } from './page-fault.ts'
+import type { MmuPage } from './mmu-page.ts'
+import { PageFault } from './page-fault.ts'
 import type { FaultOutcome } from './page-fault.ts'
-import { ShadowSync, gpteFlags } from './shadow-sync.ts'
-import { isLeafSpte } from './spte.ts'
+import { ShadowSync } from './shadow-sync.ts'
+import { ShadowTables, shadowRole } from './shadow-tables.ts'
 import { TdpMmu } from './tdp-mmu.ts'
+import { noteStore } from './vcpu-trace.ts'
 import type { Vcpu } from './vcpu.ts'
 import type { Vm } from './vm.ts'
 
@@ -46,17 +32,23 @@ type WalkResult = GuestWalk | 'guest-fault'
 export class ShadowMmu extends TdpMmu {
   override readonly tablesNeeded: number = SV48.levels
   readonly sync: ShadowSync
+  readonly tables: ShadowTables
   private readonly shadowWalker: PageTableWalker = new PageTableWalker()
   private readonly shadowSource: PhysicalPteSource
 
   constructor(vm: Vm) {
     super(vm)
     this.sync = this.createSync(vm)
+    this.tables = this.createTables(vm)
     this.shadowSource = new PhysicalPteSource(vm.memory)
   }
 
   protected createSync(vm: Vm): ShadowSync {
     return new ShadowSync(vm)
+  }
+
+  protected createTables(vm: Vm): ShadowTables {
+    return new ShadowTables(vm, this.sync)
   }
 
   // Roots.
@@ -70,7 +62,7 @@ export class ShadowMmu extends TdpMmu {
     const { mode, rootPpn } = vcpu.context
     const role = shadowRole(mode.levels - 1)
     await vm.pages.makeRoom(1)
-    const root = await this.shadowPage(vcpu, rootPpn, role)
+    const root = await this.tables.shadowPage(vcpu, rootPpn, role)
     if (root !== null) await this.sync.syncAll()
     vcpu.setRoot(root)
     vm.mmuLock.unlock()
@@ -82,18 +74,6 @@ export class ShadowMmu extends TdpMmu {
     if (root === null || root.invalid) return false
     if (context.mode === null) return root.role.direct
     return !root.role.direct && root.gfn === context.rootPpn && root.role.level === context.mode.levels - 1
-  }
-
-  /** The shadow page of a guest table, made if need be; null when no slot holds the table. Under mmuLock; waits. */
-  protected async shadowPage(vcpu: Vcpu, frame: number, role: MmuPageRole): Promise<MmuPage | null> {
-    const { vm } = this
-    const found = vm.pages.find(gfn(frame), role)
-    if (found !== null) return found
-    const slot = vm.memslots.active.lookup(frame)
-    if (slot === null || slot.isInvalid) return null
-    const page = vm.pages.create(gfn(frame), role, vcpu.cache.take())
-    await this.sync.account(slot, frame, role.level)
-    return page
   }
 
   // Translation.
@@ -181,7 +161,7 @@ export class ShadowMmu extends TdpMmu {
       else vm.memory.write8(at, Number(BigInt.asUintN(8, store.value)))
       vm.backing.setPageDirty(pfn)
       vm.dirtyLog.markPageDirty(slot, frame)
-      vcpu.noteStore(slot.hvaOf(frame) + store.offset, at, store.size, store.value)
+      noteStore(vcpu, slot.hvaOf(frame) + store.offset, at, store.size, store.value)
       stored = true
     })
     if (!stored) return 'retry'
@@ -225,120 +205,10 @@ export class ShadowMmu extends TdpMmu {
     }
   }
 
-  // Mapping.
-
   override async map(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome> {
-    const { vm } = this
-    const { walk, vcpu } = fault
-    if (walk === null) return this.mapDirect(fault, slot, page)
-    if (!this.hasRoot(vcpu)) return this.noteRetry(fault, 'root')
-    const top = walk.mode.levels - 1
-    if (walk.tableFrames[top] !== vcpu.root!.gfn || this.gpteChanged(walk, top)) return this.noteRetry(fault, 'gpte')
-    const doomed: MmuPage[] = []
-    let table = vcpu.root!
-    for (let level = top; level > walk.leafLevel; level--) {
-      const child = await this.childTable(vcpu, table, level, walk, doomed)
-      if (child === null) {
-        await vm.pages.commitZap(doomed)
-        return this.noteRetry(fault, 'gpte')
-      }
-      table = child
-    }
-    for (let level = walk.leafLevel; level > 0; level--) table = this.directTable(vcpu, table, level, walk, doomed)
-    const flush = this.setLeaf(fault, slot, page, table, walk)
-    if (doomed.length > 0) await vm.pages.commitZap(doomed)
-    else if (flush) await vm.flush.remoteAll()
-    return 'mapped'
-  }
-
-  /** The shadow of the table that the guest's PTE at `level` points to, linked; null when the guest changed it (R2). */
-  private async childTable(
-    vcpu: Vcpu,
-    table: MmuPage,
-    level: number,
-    walk: GuestWalk,
-    doomed: MmuPage[],
-  ): Promise<MmuPage | null> {
-    const { vm } = this
-    const index = tableIndex(walk.mode, walk.page, level)
-    const frame = walk.tableFrames[level - 1]!
-    const role = shadowRole(level - 1)
-    const linked = this.clearUnless(table, index, doomed, frame, role)
-    const child = linked ?? (await this.shadowPage(vcpu, frame, role))
-    if (child === null) return null
-    if (linked === null) await this.sync.sync(child)
-    child.writeFlooding = 0
-    if (this.gpteChanged(walk, level - 1)) return null
-    if (linked === null) vm.pages.link(table, index, child, walk.low[level]! & PTE_G)
-    return child
-  }
-
-  /** A table of smaller pages below a large leaf of the guest. */
-  private directTable(vcpu: Vcpu, table: MmuPage, level: number, walk: GuestWalk, doomed: MmuPage[]): MmuPage {
-    const { vm } = this
-    const index = tableIndex(walk.mode, walk.page, level)
-    const frame = walk.frame - (walk.frame % 2 ** (9 * level))
-    const access = gpteFlags(walk.low[walk.leafLevel]!)
-    const role: MmuPageRole = { level: level - 1, direct: true, access, frames: 1, guestLeaf: walk.leafLevel }
-    const linked = this.clearUnless(table, index, doomed, frame, role)
-    if (linked !== null) return linked
-    const child = vm.pages.find(gfn(frame), role) ?? vm.pages.create(gfn(frame), role, vcpu.cache.take())
-    vm.pages.link(table, index, child)
-    return child
-  }
-
-  /** The page that the entry points to if it is the wanted one; else the entry is cleared. */
-  private clearUnless(
-    table: MmuPage,
-    index: number,
-    doomed: MmuPage[],
-    frame: number,
-    role: MmuPageRole,
-  ): MmuPage | null {
-    const { vm } = this
-    const sptep = table.sptep(index)
-    if (isLeafSpte(vm.sptes.read(sptep))) vm.sptes.dropSpte(sptep, 'gpte-write')
-    const child = vm.pages.childAt(table, index)
-    if (child === null) return null
-    const same =
-      child.gfn === frame &&
-      child.role.level === role.level &&
-      child.role.direct === role.direct &&
-      child.role.access === role.access
-    if (same) return child
-    vm.pages.unlinkOrZap(table, index, doomed, 'gpte-write')
-    return null
-  }
-
-  private setLeaf(fault: PageFault, slot: Memslot, page: FaultedPage, table: MmuPage, walk: GuestWalk): boolean {
-    const { vm } = this
-    const index = tableIndex(walk.mode, walk.page, 0)
-    const guest = gpteFlags(walk.low[walk.leafLevel]!)
-    const host = leafFlags(fault, slot, page, !this.sync.allowWrite(slot, fault.frame, fault.isWrite))
-    const flags =
-      (host & ~(PTE_R | PTE_W | PTE_X | PTE_U)) | (host & guest & (PTE_R | PTE_W | PTE_X)) | (guest & (PTE_U | PTE_G))
-    const flush = vm.sptes.setLeaf(
-      table,
-      index,
-      slot,
-      fault.frame,
-      page.pfn,
-      flags | PTE_A | (fault.isWrite ? PTE_D : 0),
-    )
-    if ((flags & PTE_W) !== 0) vm.dirtyLog.markPageDirty(slot, fault.frame)
-    return flush
-  }
-
-  /** Is the guest's PTE no longer the one that the walk read? An unreadable one counts as changed. */
-  protected gpteChanged(walk: GuestWalk, level: number): boolean {
-    const { vm } = this
-    const frame = gfn(walk.tableFrames[level]!)
-    const slot = vm.memslots.active.lookup(frame)
-    if (slot === null) return true
-    const pfn = vm.backing.peekPage(slot.hvaOf(frame), false)
-    if (pfn === -1) return true
-    const at = hpa(pfn * PAGE_SIZE + tableIndex(walk.mode, walk.page, level) * 8)
-    return vm.memory.readLow(at) !== walk.low[level] || vm.memory.readHigh(at) !== walk.high[level]
+    if (fault.walk === null) return this.mapDirect(fault, slot, page)
+    const stale = this.hasRoot(fault.vcpu) ? await this.tables.map(fault, fault.walk, slot, page) : 'root'
+    return stale === null ? 'mapped' : this.noteRetry(fault, stale)
   }
 
   private noteRetry(fault: PageFault, reason: 'gpte' | 'root'): 'retry' {
@@ -373,5 +243,3 @@ export class ShadowMmu extends TdpMmu {
     await this.vm.zapAllTables('memslot')
   }
 }
-
-const shadowRole = (level: number): MmuPageRole => ({ level, direct: false, access: 0, frames: 1, guestLeaf: 0 })

@@ -99,8 +99,7 @@ export class ShadowSync {
     const doomed: MmuPage[] = []
     let flush = false
     for (const page of vm.pages.shadowing(frame)) {
-      page.writeFlooding++
-      if (page.role.level > 0 && page.writeFlooding >= WRITE_FLOODING) {
+      if (page.role.level > 0 && ++page.writeFlooding >= WRITE_FLOODING) {
         vm.pages.prepareZap(page, doomed, 'gpte-write')
         continue
       }

@@ -141,7 +141,7 @@ export class TdpMmu implements Mmu {
         child = vm.pages.create(tableBase(frame, level - 1), role, cache.take())
         vm.pages.link(table, index, child)
       }
-      child.lastUsed = root.lastUsed
+      vm.pages.touch(child)
       table = child
     }
     const index = tableIndex(this.mode, frame, goal)

@@ -22,7 +22,7 @@ export class TlbFlush {
 
   /** Flushes translations that end in one of `count` guest frames from `first`. */
   async remoteGfns(first: number, count: number): Promise<void> {
-    for (const vcpu of this.vm.vcpus) vcpu.addFlushRange(first, count)
+    for (const vcpu of this.vm.vcpus) vcpu.pending.addFrames(first, count)
     await this.send(KVM_REQ_TLB_FLUSH_GFNS)
   }
 

@@ -19,7 +19,7 @@
  * R3 Requests are served outside guest mode, before every entry.
  */
 import { KernelBug, KernelError, gfn, hpaOf, hva } from '../base/index.ts'
-import type { Gfn, Gvn, Hpa, Hva, Pfn } from '../base/index.ts'
+import type { Gvn, Hva, Pfn } from '../base/index.ts'
 import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardware/index.ts'
 import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
 import { MMU_INDEX_BARE, TranslationContext } from './context.ts'
@@ -29,6 +29,7 @@ import type { PendingStore } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
 import type { FaultOutcome } from './page-fault.ts'
 import { PageTableCache } from './page-table-cache.ts'
+import { PendingFlush } from './pending-flush.ts'
 import {
   IN_GUEST_MODE,
   KVM_REQ_EVENT,
@@ -37,9 +38,9 @@ import {
   KVM_REQ_HFENCE,
   KVM_REQ_TLB_FLUSH,
   KVM_REQ_TLB_FLUSH_GFNS,
-  KVM_REQ_VM_DEAD,
   OUTSIDE_GUEST_MODE,
 } from './requests.ts'
+import { noteFill, noteFlush } from './vcpu-trace.ts'
 import type { Vm } from './vm.ts'
 
 /** Why a translation returned -1; the same numbers as `Miss` in the guest room's HartMemory. */
@@ -58,15 +59,6 @@ export type MissOutcome = 'retry' | 'mmio' | 'stored' | 'efault' | 'oom'
 
 /** Virtual nanoseconds that a fault without progress takes: so that a window held open by a sleeper ends. */
 const RETRY_NANOSECONDS = 1000
-/** A remote fence with more ranges pending flushes everything. */
-const MAX_FENCES = 8
-
-interface Fence {
-  readonly page: number
-  readonly count: number
-  readonly asid: number
-}
-
 export class Vcpu {
   /** Immutable. */
   readonly vm: Vm
@@ -107,11 +99,8 @@ export class Vcpu {
   private pendingPage = 0
   private pendingAccess: Access = Access.read
 
-  /** Guest frames to flush at the next entry: [first, end). Written by senders. */
-  private flushFirst = Infinity
-  private flushEnd = 0
-  /** Guest-virtual fences to obey at the next entry. Written by senders; null = all pages. */
-  private fences: Fence[] | null = []
+  /** What to flush at the next entry. */
+  readonly pending: PendingFlush = new PendingFlush()
 
   /** Called when translations were dropped: the owner of load reservations ends this hart's. Immutable after setup. */
   onFlush: (() => void) | null = null
@@ -170,6 +159,7 @@ export class Vcpu {
 
   /**
    * Does what the last miss asked for. Leaves guest mode; the caller enters again.
+   * @throws KernelError EIO when the VM is gone
    * @param store the plain store that missed, if it may be carried out here (a guest page table under shadow paging)
    */
   async handleMiss(store: PendingStore | null = null): Promise<MissOutcome> {
@@ -178,6 +168,7 @@ export class Vcpu {
     const idx = await vm.srcu.readLock()
     let outcome: FaultOutcome | 'stored'
     try {
+      this.checkAlive()
       outcome = await vm.mmu.resolveMiss(this, store)
     } finally {
       await vm.srcu.readUnlock(idx)
@@ -282,13 +273,13 @@ export class Vcpu {
     const index =
       access === Access.read ? context.readIndex : access === Access.write ? context.writeIndex : context.fetchIndex
     this.tlb.forAccess(access).fill(page, context.asid, vm.vmid, index, global, pfn, frame, shift, frameShift)
-    this.noteFill(page, frame, pfn, access)
+    noteFill(this, page, frame, pfn, access)
   }
 
   /** Remembers a translation of a guest frame itself. */
   fillFrame(frame: number, access: Access, pfn: Pfn, shift: number): void {
     this.tlb.forAccess(access).fill(frame, 0, this.vm.vmid, MMU_INDEX_BARE, false, pfn, frame, shift, shift)
-    this.noteFill(frame, frame, pfn, access)
+    noteFill(this, frame, frame, pfn, access)
   }
 
   /** Changes the root; the old one loses a user. Under mmuLock. */
@@ -299,65 +290,28 @@ export class Vcpu {
     this.root = root
   }
 
-  /** The walker stored to guest memory (A or D of a PTE). */
-  noteImplicitStore(address: number, at: number, low: number, high: number): void {
-    if (!this.vm.trace.accesses) return
-    const place = this.vm.hvaOfFrame(gfn(Math.floor(address / 4096)))
-    this.noteStore(place + (address % 4096), at, 8, (BigInt(high) << 32n) | BigInt(low))
-  }
-
-  /** A store was made for the guest that its hart knows nothing of. */
-  noteStore(place: number, at: number, size: number, value: bigint): void {
-    const { trace, backing } = this.vm
-    if (!trace.accesses) return
-    const shown = BigInt.asUintN(size * 8, value)
-    trace.emit({ name: 'mem_store', mm: backing.mmId, vcpu: this.id, hva: place, size, value: shown, hpa: at })
-  }
-
   // Flushes.
-
-  /** Adds guest frames to what the next entry flushes. */
-  addFlushRange(first: number, count: number): void {
-    this.flushFirst = Math.min(this.flushFirst, first)
-    this.flushEnd = Math.max(this.flushEnd, first + count)
-  }
-
-  /** Adds guest virtual pages to what the next entry flushes. @param page -1 for all; @param asid -1 for all */
-  addFence(page: number, count: number, asid: number): void {
-    if (this.fences === null) return
-    if (page === -1 && asid === -1) this.fences = null
-    else if (this.fences.length === MAX_FENCES) this.fences = null
-    else this.fences.push({ page, count, asid })
-  }
-
-  /** Everything that this vCPU still holds for the next entry to flush. For reports. */
-  get hasPendingFlush(): boolean {
-    const flushes = KVM_REQ_TLB_FLUSH | KVM_REQ_TLB_FLUSH_GFNS | KVM_REQ_HFENCE
-    return (this.vm.requests.requests[this.id]! & flushes) !== 0
-  }
 
   /** Will the next entry flush this translation (so that nobody can use it any more)? */
   willFlush(frame: number): boolean {
     const posted = this.vm.requests.requests[this.id]!
     if ((posted & KVM_REQ_TLB_FLUSH) !== 0) return true
-    return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && frame >= this.flushFirst && frame < this.flushEnd
+    return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && this.pending.covers(frame)
   }
 
   /** Drops everything. */
   protected flushTlb(): void {
-    this.noteFlush(this.tlb.flushAll())
+    noteFlush(this, this.tlb.flushAll())
   }
 
   protected flushGfns(): void {
-    const [first, end] = [this.flushFirst, this.flushEnd]
-    this.flushFirst = Infinity
-    this.flushEnd = 0
-    if (first < end) this.noteFlush(this.tlb.flushExtra(first, end - first))
+    const { first, end } = this.pending
+    this.pending.clearFrames()
+    if (first < end) noteFlush(this, this.tlb.flushExtra(first, end - first))
   }
 
   protected flushFences(): void {
-    const { fences } = this
-    this.fences = []
+    const fences = this.pending.takeFences()
     this.pendingCause = 0
     let removed = 0
     if (fences === null) removed = this.tlb.flushAll()
@@ -366,21 +320,36 @@ export class Vcpu {
       else removed += this.tlb.flushPages(page, count, asid === -1 ? ANY : asid)
     }
     this.vm.mmu.guestFence(this, -1, -1)
-    this.noteFlush(removed)
+    noteFlush(this, removed)
   }
 
   private async serveRequests(): Promise<void> {
     const { requests } = this.vm
     const { id } = this
-    if (requests.take(id, KVM_REQ_VM_DEAD)) {
-      throw new KernelError('EIO', `vcpu ${id} cannot enter: vm ${this.vm.id} is being destroyed`)
-    }
+    this.checkAlive()
     if (requests.take(id, KVM_REQ_TLB_FLUSH)) this.flushTlb()
     if (requests.take(id, KVM_REQ_TLB_FLUSH_GFNS)) this.flushGfns()
     if (requests.take(id, KVM_REQ_HFENCE)) this.flushFences()
     if (requests.take(id, KVM_REQ_FENCE_I)) this.onFenceI?.()
     requests.take(id, KVM_REQ_EVENT)
-    if (requests.take(id, KVM_REQ_FREE_OBSOLETE_ROOTS) || this.root === null) await this.vm.mmu.loadRoot(this)
+    if (requests.take(id, KVM_REQ_FREE_OBSOLETE_ROOTS) || this.root === null) await this.loadRoot()
+  }
+
+  /** Inside the VM's SRCU, so that destroying the VM waits for a root that is on its way. */
+  private async loadRoot(): Promise<void> {
+    const idx = await this.vm.srcu.readLock()
+    try {
+      this.checkAlive()
+      await this.vm.mmu.loadRoot(this)
+    } finally {
+      await this.vm.srcu.readUnlock(idx)
+    }
+  }
+
+  /** @throws KernelError EIO once the VM is being destroyed */
+  private checkAlive(): void {
+    if (!this.vm.isDying) return
+    throw new KernelError('EIO', `vcpu ${this.id} cannot enter: vm ${this.vm.id} is being destroyed`)
   }
 
   private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {
@@ -391,23 +360,4 @@ export class Vcpu {
     this.deliverOnRetry(accessFaultCause(this.wantedAccess))
     return 'retry'
   }
-
-  private noteFlush(removed: number): void {
-    const { stats, trace } = this.vm
-    stats.tlbEntriesFlushed += removed
-    if (removed > 0) stats.flushesThatRemoved++
-    if (trace.on) trace.emit({ name: 'kvm_tlb_flush', vm: this.vm.id, vcpu: this.id, removed })
-    this.onFlush?.()
-  }
-
-  private noteFill(page: number, frame: number, pfn: Pfn, access: Access): void {
-    const { stats, trace } = this.vm
-    stats.tlbFills++
-    if (!trace.on) return
-    const writable = access === Access.write
-    trace.emit({ name: 'kvm_tlb_fill', vm: this.vm.id, vcpu: this.id, gvn: page, gfn: frame, pfn, writable })
-  }
 }
-
-/** Where a translated byte lies in the mm, for those who follow every access. */
-export const accessHva = (vcpu: Vcpu, address: Hpa): number => vcpu.vm.hvaOfFrame(vcpu.frame as Gfn) + (address % 4096)

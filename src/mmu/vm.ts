@@ -11,8 +11,7 @@
  */
 import { KernelError, PAGE_SIZE, hva } from '../base/index.ts'
 import type { Gfn, Gpa, Trace, ZapCause } from '../base/index.ts'
-import { SV39X4 } from '../hardware/index.ts'
-import type { PagingMode, PhysicalMemory, TlbOptions } from '../hardware/index.ts'
+import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
 import type { Mm } from '../host/index.ts'
 import type { Srcu } from '../notifier/index.ts'
 import { Mutex, SpinLock } from '../sched/index.ts'
@@ -28,6 +27,7 @@ import type { MmuPage } from './mmu-page.ts'
 import { MmuPages } from './mmu-pages.ts'
 import { KvmMmuNotifier } from './notifier-hooks.ts'
 import { PageFaults } from './page-fault.ts'
+import type { GfnToPfnCache } from './pfncache.ts'
 import { KVM_REQ_FREE_OBSOLETE_ROOTS, KVM_REQ_HFENCE, KVM_REQ_VM_DEAD, MAX_VCPUS, VcpuRequests } from './requests.ts'
 import { ShadowMmu } from './shadow-mmu.ts'
 import { Sptes } from './sptes.ts'
@@ -36,52 +36,9 @@ import { TdpMmu } from './tdp-mmu.ts'
 import { TlbFlush } from './tlb-flush.ts'
 import { Vcpu } from './vcpu.ts'
 import { VmMemslots } from './vm-memslots.ts'
+import { resolveVmOptions } from './vm-options.ts'
+import type { ResolvedVmOptions, VmFigures, VmOptions } from './vm-options.ts'
 import type { MemoryRegion } from './vm-memslots.ts'
-
-export type Paging = 'two-dimensional' | 'shadow'
-
-export interface VmOptions {
-  /** Default two-dimensional. */
-  readonly paging?: Paging
-  /** Format of the table of guest frames, and the largest gpa: SV39X4 (default) or SV48X4. */
-  readonly gpaMode?: PagingMode
-  /** Who sets A and D of guest PTEs: the walker (Svadu, default), or a page fault's handler (Svade). */
-  readonly adUpdate?: 'svadu' | 'svade'
-  /** Table pages at most; beyond it those not used for longest go. Default: no limit. */
-  readonly shadowPageLimit?: number
-  /** Guest stores to shadowed leaf tables: `trap` each, or let the table go out of `sync` until the next fence. */
-  readonly guestTables?: 'trap' | 'unsync'
-  /**
-   * - `automatic` (default): getting the dirty log clears it and write-protects again
-   * - `manual`: only clearing does (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
-   * - `initially-set`: the same, and all bits are set at first
-   */
-  readonly dirtyLog?: 'automatic' | 'manual' | 'initially-set'
-}
-
-export interface ResolvedVmOptions {
-  readonly paging: Paging
-  readonly gpaMode: PagingMode
-  readonly adUpdate: 'svadu' | 'svade'
-  readonly limit: number
-  readonly guestTables: 'trap' | 'unsync'
-  readonly dirtyLog: 'automatic' | 'manual' | 'initially-set'
-}
-
-/** What a VM takes up now. */
-export interface VmFigures {
-  readonly vm: number
-  /** Leaf sptes. */
-  readonly sptes: number
-  readonly tablePages: number
-  /** Frames taken from the host: tables, and those that vCPUs hold ready. */
-  readonly tableFrames: number
-  /** Bytes of reverse maps, bitmaps and write tracking. */
-  readonly slotBytes: number
-  readonly rmapPoolBytes: number
-  /** Bytes of the vCPUs' TLBs. */
-  readonly tlbBytes: number
-}
 
 export class Vm {
   /** Immutable. */
@@ -108,26 +65,19 @@ export class Vm {
   readonly mmu: Mmu
   readonly faults: PageFaults
   readonly notifier: KvmMmuNotifier
+  /** Guest pages whose frames the hypervisor keeps at hand. Changed in one step. */
+  readonly pfnCaches: Set<GfnToPfnCache> = new Set<GfnToPfnCache>()
   /** Grows only before the VM runs. */
   readonly vcpus: Vcpu[] = []
   private registered = false
-  private destroyed = false
+  /** It is being destroyed: no vCPU enters or faults any more. */
+  isDying = false
 
   constructor(backing: Backing, options: VmOptions = {}) {
     this.backing = backing
     this.id = backing.nextVmId()
     this.vmid = this.id & 0xffff
-    this.options = {
-      paging: options.paging ?? 'two-dimensional',
-      gpaMode: options.gpaMode ?? SV39X4,
-      adUpdate: options.adUpdate ?? 'svadu',
-      limit: options.shadowPageLimit ?? Infinity,
-      guestTables: options.guestTables ?? 'unsync',
-      dirtyLog: options.dirtyLog ?? 'automatic',
-    }
-    if (!this.options.gpaMode.guestPhysical) {
-      throw new KernelError('EINVAL', `gpaMode ${this.options.gpaMode.name}: expected sv39x4, sv48x4 or sv57x4`)
-    }
+    this.options = resolveVmOptions(options)
     this.sched = backing.sched
     this.memory = backing.memory
     this.trace = backing.sched.trace
@@ -218,12 +168,14 @@ export class Vm {
 
   /**
    * Ends the VM: no hook runs any more, every spte is dropped, every frame is back with the host. Idempotent; sleeps.
-   * vCPUs must be outside guest mode, or leave it when kicked.
+   * vCPUs must be outside guest mode, or leave it when kicked; faults on their way are waited for.
    */
   async destroy(): Promise<void> {
-    if (this.destroyed) return
-    this.destroyed = true
+    if (this.isDying) return
+    this.isDying = true
     await this.requests.makeRequestAndWait(this.allVcpus(), KVM_REQ_VM_DEAD)
+    await this.srcu.synchronize()
+    for (const cache of this.pfnCaches) cache.deactivate()
     if (this.registered) await this.backing.unregister(this.notifier)
     await this.mmuLock.lock()
     for (const vcpu of this.vcpus) {
@@ -275,10 +227,12 @@ export class Vm {
     return 0
   }
 
-  /** Drops every spte and flushes. */
+  /** Drops every spte and flushes; faults on their way start over. */
   async zapAll(cause: ZapCause): Promise<void> {
     const { active } = this.memslots
     await this.mmuLock.lock()
+    this.invalidation.bumpSeq()
+    for (const cache of this.pfnCaches) cache.invalidate(0, Infinity)
     let zapped = 0
     for (const slot of active.byGfn) zapped += this.sptes.zapGfns(slot, slot.baseGfn, slot.endGfn, cause)
     if (zapped > 0) await this.flush.remoteAll()
@@ -328,7 +282,7 @@ export class Vm {
    * @param asid -1 for all
    */
   async remoteSfenceVma(mask: number, page: number, count: number, asid: number): Promise<void> {
-    for (const vcpu of this.vcpus) if ((mask & (1 << vcpu.id)) !== 0) vcpu.addFence(page, count, asid)
+    for (const vcpu of this.vcpus) if ((mask & (1 << vcpu.id)) !== 0) vcpu.pending.addFence(page, count, asid)
     await this.requests.makeRequestAndWait(mask, KVM_REQ_HFENCE)
   }
 

@@ -1,6 +1,7 @@
 import test from 'ava'
 import { PAGE_SIZE, gva, gvnOf, hpa } from '../../src/base/index.ts'
-import { Vm } from '../../src/mmu/index.ts'
+import type { Pfn } from '../../src/base/index.ts'
+import { Vm, consistencyReport, forEachSpte } from '../../src/mmu/index.ts'
 import type { Vcpu } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
 import { StubHost } from './stub-host.ts'
@@ -78,11 +79,95 @@ test('a store faults once, lands in the host page, and is dropped by an unmap th
   })
 })
 
+class SlowAllocator extends StubHost {
+  override async allocTable(order: number): Promise<Pfn> {
+    await this.sched.sleep(1_000_000)
+    return super.allocTable(order)
+  }
+}
+
+test('destroying a VM waits for a fault that is waiting for memory, and nothing leaks', async (t) => {
+  const host = new SlowAllocator()
+  await host.sched.run('main', async () => {
+    const { vm, vcpu } = await start(host, 4)
+    const before = host.freeFrames()
+    const guest = host.sched.spawn('vcpu', async () => {
+      await t.throwsAsync(store(vcpu, GFN, 1), { message: /vm 1 is being destroyed/ })
+    })
+    await host.sched.sleep(1_500_000)
+    await vm.destroy()
+    await host.sched.join(guest)
+    t.is(host.freeFrames(), before)
+  })
+})
+
+/** A host whose 512 pages from HVA_PAGE are one large page, until it is split. */
+class LargePageHost extends StubHost {
+  large = true
+
+  constructor() {
+    super({ frames: 2048 })
+    for (let page = 0; page < 512; page++) this.table.set(HVA_PAGE + page, { pfn: 1024 + page, writable: true })
+    this.refs.fill(1, 1024, 1536)
+  }
+
+  override peekLevel(): number {
+    return this.large ? 1 : 0
+  }
+}
+
+test('a large host page is one spte; it is split for the dirty log, dropped whole, and built again', async (t) => {
+  const host = new LargePageHost()
+  await host.sched.run('main', async () => {
+    const vm = new Vm(host)
+    await vm.register()
+    const slot = { id: 0, gpa: GFN * PAGE_SIZE, length: 512 * PAGE_SIZE, hva: HVA_PAGE * PAGE_SIZE }
+    await vm.setMemslot(slot)
+    const vcpu = vm.createVcpu()
+    const touch = async (page: number, value?: number): Promise<void> => {
+      if (value === undefined) await load(vcpu, GFN + page)
+      else t.is(await store(vcpu, GFN + page, value), 'ok')
+      vcpu.exitGuest()
+    }
+    const levels = (): number[] => {
+      const found: number[] = []
+      forEachSpte(vm, (spte) => found.push(spte.level))
+      return found
+    }
+    await touch(3, 33)
+    await touch(500, 55)
+    t.is(vm.stats.faults, 1, 'one fault serves 512 pages')
+    t.deepEqual(levels(), [1])
+    t.is(host.memory.read32(hpa((1024 + 500) * PAGE_SIZE)), 55)
+    await vm.setMemslot({ ...slot, logDirtyPages: true })
+    t.deepEqual(levels(), [1], 'logging only write-protects')
+    await touch(7)
+    t.is(vm.stats.faults, 1)
+    await touch(7, 77)
+    t.deepEqual(levels(), [0], 'a store splits it')
+    t.true(host.dirty.has(1024 + 500), 'what was written before is known')
+    t.deepEqual([...(await vm.getDirtyLog(0))].slice(0, 2), [1 << 7, 0])
+    await vm.setMemslot(slot)
+    await touch(8, 88)
+    t.deepEqual(levels(), [1], 'without the log the next fault builds the large one again')
+    t.deepEqual(consistencyReport(vm), [])
+    t.is(vcpu.tlb.validEntries() > 0, true)
+    await host.unmap(HVA_PAGE + 100, 1)
+    t.deepEqual(levels(), [], 'an invalidation of one page takes the whole')
+    host.large = false
+    await touch(9)
+    await touch(10)
+    t.deepEqual(levels(), [0, 0])
+    t.deepEqual(consistencyReport(vm), [])
+    await vm.destroy()
+  })
+})
+
 for (const pageTableLock of ['sleep', 'spin'] as const) {
-  test(`no translation to a freed frame under 300 random schedules, page-table lock ${pageTableLock}`, async (t) => {
+  test(`no translation to a freed frame under 150 random schedules, page-table lock ${pageTableLock}`, async (t) => {
     let retries = 0
     let waited = 0
-    for (let seed = 0; seed < 300; seed++) {
+    for (let seed = 0; seed < 150; seed++) {
       await inHost({ policy: random(seed, { period: 3 }), pageTableLock, cpus: 2 }, async (host) => {
         const { vm, vcpu } = await start(host, 2)
         const second = vm.createVcpu({ tlb: { entries: 8 } })

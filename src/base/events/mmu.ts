@@ -132,6 +132,8 @@ export type MmuEvent =
       readonly pfn: number
       readonly writable: boolean
     }
+  | { readonly name: 'kvm_pfncache_refresh'; readonly vm: number; readonly gpa: number; readonly pfn: number }
+  | { readonly name: 'kvm_pfncache_invalidate'; readonly vm: number; readonly gpa: number; readonly pfn: number }
   | { readonly name: 'kvm_mark_page_dirty'; readonly vm: number; readonly slot: number; readonly gfn: number }
   | { readonly name: 'kvm_get_dirty_log'; readonly vm: number; readonly slot: number; readonly dirty: number }
   | { readonly name: 'kvm_clear_dirty_log'; readonly vm: number; readonly slot: number; readonly cleared: number }
