@@ -8,7 +8,7 @@ export { consistencyReport, forEachSpte, forEachTlbEntry, windowOf } from './ins
 export type { SpteView, TlbView, WindowView } from './inspect.ts'
 export { Invalidation } from './invalidation.ts'
 export type { RetryReason } from './invalidation.ts'
-export { mmuLockClass, mmuLockClasses, slotsArchLockClass, slotsLockClass } from './locks.ts'
+export { mmuLockClass, mmuLockClasses, refreshLockClass, slotsArchLockClass, slotsLockClass } from './locks.ts'
 export {
   KVM_MEMSLOT_INVALID,
   KVM_MEM_LOG_DIRTY_PAGES,
@@ -28,7 +28,7 @@ export type { FaultOutcome, StaleReason } from './page-fault.ts'
 export { PageTableCache } from './page-table-cache.ts'
 export { PendingFlush } from './pending-flush.ts'
 export type { Fence } from './pending-flush.ts'
-export { GfnToPfnCache, refreshLockClass } from './pfncache.ts'
+export { GfnToPfnCache } from './pfncache.ts'
 export * from './requests.ts'
 export { Rmap, RmapPool } from './rmap.ts'
 export { ShadowMmu } from './shadow-mmu.ts'

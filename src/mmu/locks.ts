@@ -3,14 +3,15 @@
  *
  *   kvm->slots_lock
  *     kvm->slots_arch_lock
- *   page-table lock of the mm
- *     kvm->mmu_lock
+ *   gpc->refresh_lock
+ *     mmap lock of the mm ... page-table lock
+ *       kvm->mmu_lock
  *
  * R1 mmuLock nests inside the page-table lock, because the aging hooks and changePte run under that one; nothing that
  *    may take an mm lock (faulting a page in, above all) runs under mmuLock.
  * R2 The hooks take neither slotsLock nor slotsArchLock: a slot change waits for them while it holds both.
  */
-import { pageTableLock } from '../host/index.ts'
+import { mmapLock, pageTableLock } from '../host/index.ts'
 import { mmuNotifierSrcu } from '../notifier/index.ts'
 import { lockClass } from '../sched/index.ts'
 import type { LockClass } from '../sched/index.ts'
@@ -36,5 +37,13 @@ export const mmuLockClass: LockClass = lockClass({
   inside: [slotsLockClass, pageTableLock, mmuNotifierSrcu],
 })
 
+/** Held while a page is faulted in, so outside the mm's locks. */
+export const refreshLockClass: LockClass = lockClass({
+  name: 'gpc->refresh_lock',
+  type: 'mutex',
+  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
+  outside: [mmapLock],
+})
+
 /** All classes, outermost first, for docs/locking.md. */
-export const mmuLockClasses: readonly LockClass[] = [slotsLockClass, slotsArchLockClass, mmuLockClass]
+export const mmuLockClasses: readonly LockClass[] = [slotsLockClass, slotsArchLockClass, refreshLockClass, mmuLockClass]

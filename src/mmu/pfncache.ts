@@ -20,16 +20,10 @@
  */
 import { KernelError, PAGE_SIZE, gfn, hex, hpa, hva } from '../base/index.ts'
 import type { Gpa, Hva, Pfn } from '../base/index.ts'
-import { Mutex, lockClass } from '../sched/index.ts'
-import type { LockClass } from '../sched/index.ts'
+import { Mutex } from '../sched/index.ts'
 import { traceBytes } from './guest-memory.ts'
+import { refreshLockClass } from './locks.ts'
 import type { Vm } from './vm.ts'
-
-export const refreshLockClass: LockClass = lockClass({
-  name: 'gpc->refresh_lock',
-  type: 'mutex',
-  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
-})
 
 /** Virtual nanoseconds between two attempts while an invalidation is open. */
 const RETRY_NANOSECONDS = 1000
