@@ -16,7 +16,7 @@ export const audit: Subject = {
     const program = guestProgram('sort')
     const checks = new Map<AuditLevel, number>()
     const runs = await quietCalls(
-      5,
+      12,
       LEVELS.map((level) => ({
         prepare: () => undefined,
         run: async () => checks.set(level, await runUnderStorm(program, level)),

@@ -14,4 +14,4 @@ cpus=
 for n in $(seq 0 $((harts - 1))); do cpus="$cpus -device loader,addr=0x83f00000,cpu-num=$n"; done
 timeout "${TIMEOUT:-60}" qemu-system-riscv64 $machine -device loader,file="$elf" -device loader,file="$work/shim.elf" $cpus \
   -device loader,file="$work/virt.dtb",addr=0x83c00000,force-raw=on \
-  -device loader,file=/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin,addr=0x83f80000,force-raw=on </dev/null
+  -device loader,file=/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin,addr=0x83f80000,force-raw=on </dev/null

@@ -18,7 +18,6 @@ import { EventHistory } from './event-history.ts'
 import type { PageNames } from './event-history.ts'
 import { GoldenMemory, describeMismatch } from './golden-memory.ts'
 import { ProtocolAudit } from './protocol.ts'
-import type { ChangePteMode } from './protocol.ts'
 import { TranslationAudit } from './translations.ts'
 import { Ledger, ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
@@ -32,8 +31,6 @@ export interface AuditorOptions {
   readonly stop?: boolean
   /** Events between two sweeps over all translations. Default 2,000 at level `all`, 50,000 at level `sampled`. */
   readonly sweepEvery?: number
-  /** How the kernel calls change_pte. Default `bracketed`. */
-  readonly changePte?: ChangePteMode
 }
 
 const SWEEP_EVERY = { off: Infinity, sampled: 50_000, all: 2_000 }
@@ -64,7 +61,7 @@ export class Auditor {
     this.untilSweep = this.sweepEvery
     const report = (invariant: Invariant, what: string, page: PageNames = {}): void =>
       this.report(invariant, what, page)
-    this.protocol = new ProtocolAudit(this.ledger, report, options.changePte)
+    this.protocol = new ProtocolAudit(this.ledger, report)
     this.translations = new TranslationAudit(world, this.protocol, this.ledger, report)
     this.aging = new AgingAudit(world, this.ledger, report)
     this.detach =
@@ -92,7 +89,7 @@ export class Auditor {
   private observe(event: TraceEvent, stamp: TraceStamp): void {
     this.stamp = stamp
     this.history.record(event, stamp)
-    this.protocol.observe(event)
+    this.protocol.observe(event, stamp.task)
     this.translations.observe(event)
     if (this.level === 'all') {
       this.aging.observe(event)

@@ -56,6 +56,8 @@ export interface MmFigures {
   /** Remote flushes that had to wait for a vCPU in guest mode. */
   remoteFlushesWaited: number
   tlbEntriesRemoved: number
+  /** Table pages that the VM built, and those among them that shadow a table of the guest. */
+  tablePages: number
   shadowPages: number
   tableWrites: number
   hostFaults: number
@@ -76,6 +78,7 @@ export interface HostFigures {
   readonly reclaim: Tally
   swapWrites: number
   swapReads: number
+  migrated: number
   outOfMemory: number
   switches: number
 }
@@ -111,6 +114,7 @@ function freshMm(mm: number): MmFigures {
     remoteFlushes: 0,
     remoteFlushesWaited: 0,
     tlbEntriesRemoved: 0,
+    tablePages: 0,
     shadowPages: 0,
     tableWrites: 0,
     hostFaults: 0,
@@ -143,6 +147,7 @@ export class FigureCollector {
     reclaim: {},
     swapWrites: 0,
     swapReads: 0,
+    migrated: 0,
     outOfMemory: 0,
     switches: 0,
   }
@@ -219,7 +224,8 @@ export class FigureCollector {
         this.vm(event.vm).tlbEntriesRemoved += event.removed
         return
       case 'kvm_mmu_get_page':
-        this.vm(event.vm).shadowPages++
+        this.vm(event.vm).tablePages++
+        if (!event.direct) this.vm(event.vm).shadowPages++
         return
       case 'kvm_mmu_track_write':
         this.vm(event.vm).tableWrites++
@@ -351,6 +357,9 @@ export class FigureCollector {
       case 'swap_read':
         this.host.swapReads++
         return
+      case 'migrate_page':
+        this.host.migrated++
+        return
       case 'out_of_memory':
         this.host.outOfMemory++
         return
@@ -389,11 +398,13 @@ export function vacuity(figures: FigureCollector): Work[] {
     retry('sequence'),
     { what: 'remote flush waited for a vCPU', times: sum((mm) => mm.remoteFlushesWaited) },
     { what: 'vCPU TLB entry removed', times: sum((mm) => mm.tlbEntriesRemoved) },
-    { what: 'guest page table shadowed', times: sum((mm) => mm.tableWrites) },
+    { what: 'guest page table shadowed', times: sum((mm) => mm.shadowPages) },
+    { what: 'store to a guest page table trapped', times: sum((mm) => mm.tableWrites) },
     { what: 'grace period ended', times: [...figures.srcu.values()].reduce((all, s) => all + s.gracePeriods, 0) },
     { what: 'page copied on write', times: sum((mm) => mm.cowCopies) },
     { what: 'page swapped out', times: sum((mm) => mm.swappedOut) },
     { what: 'page read back from swap', times: figures.host.swapReads },
+    { what: 'page migrated', times: figures.host.migrated },
     { what: 'page merged by KSM', times: sum((mm) => mm.ksmMerged) },
   ]
 }

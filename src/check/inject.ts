@@ -10,8 +10,8 @@
  *  frees the frame; somebody else gets it                                       <- I2
  * ```
  */
-import { KvmMmuNotifier, Vm } from '../mmu/index.ts'
-import type { Memslot } from '../mmu/index.ts'
+import { Invalidation, KvmMmuNotifier, Vm } from '../mmu/index.ts'
+import type { Memslot, RetryReason } from '../mmu/index.ts'
 
 /** Invalidations that go right before one goes wrong: by then the guest runs and the storms are on. */
 const RIGHT_ONES = 20
@@ -36,6 +36,34 @@ class StaleSpteVm extends Vm {
   }
 }
 
+/** Zaps, and tells the vCPUs nothing: they go on with what their TLBs hold. */
+class StaleTlbNotifier extends KvmMmuNotifier {
+  private rightOnes = RIGHT_ONES
+
+  protected override async flushZapped(first: number, count: number): Promise<void> {
+    if (--this.rightOnes > 0) await super.flushZapped(first, count)
+  }
+}
+
+class StaleTlbVm extends Vm {
+  protected override createNotifier(): KvmMmuNotifier {
+    return new StaleTlbNotifier(this)
+  }
+}
+
+/** Maps what was looked up before an invalidation, without looking again. */
+class NoRetry extends Invalidation {
+  override retry(): RetryReason | null {
+    return null
+  }
+}
+
+class NoRetryVm extends Vm {
+  protected override createInvalidation(): Invalidation {
+    return new NoRetry()
+  }
+}
+
 /** A deliberate bug by name. */
 export interface Injection {
   readonly name: string
@@ -50,5 +78,15 @@ export const injections: readonly Injection[] = [
     name: 'stale-spte',
     summary: 'one invalidation leaves one spte in place',
     vmClass: StaleSpteVm,
+  },
+  {
+    name: 'stale-tlb',
+    summary: 'invalidations zap their sptes without flushing the TLBs of the vCPUs',
+    vmClass: StaleTlbVm,
+  },
+  {
+    name: 'no-retry',
+    summary: 'a fault maps what it looked up although an invalidation has come in between',
+    vmClass: NoRetryVm,
   },
 ]

@@ -1,20 +1,12 @@
 /**
  * The notifier protocol, judged from its events: I5 (who may be called when), I6 (starts and ends), I8 (grace
- * periods end) and the open windows that the translation audit leaves alone.
+ * periods end), I13 (who may sleep) and the open windows that the translation audit leaves alone.
  *
  * R1 A window is open from the announcement of its start to the announcement of its end: the page table is final
  *    then, and whatever a client still holds must agree with it.
- * R2 Unbracketed change_pte replaces a PTE under the page-table lock without a window: cleared, clients told, set. From
- *    the clearing to the setting the page is left alone in the same way.
  */
-import { PAGE_SIZE } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
 import type { Ledger, Report } from './violation.ts'
-
-/** See `KernelOptions.changePte`. */
-export type ChangePteMode = 'bracketed' | 'unbracketed'
-
-const pageOf = (hva: number): number => Math.floor(hva / PAGE_SIZE)
 
 interface Client {
   readonly name: string
@@ -30,8 +22,6 @@ interface Window {
 
 interface Space {
   readonly windows: Window[]
-  /** Pages whose PTE is being replaced under change_pte (R2). */
-  readonly replaced: Set<number>
   /** Notifiers on the list. */
   listed: number
   exiting: boolean
@@ -44,24 +34,28 @@ export class ProtocolAudit {
   private readonly report: Report
   private readonly clients = new Map<number, Client>()
   private readonly spaces = new Map<number, Space>()
+  /** Tasks inside a start that may not block. */
+  private readonly mayNotSleep = new Set<string>()
   private readonly gracePeriods = new Set<string>()
-  private readonly changePte: ChangePteMode
 
-  constructor(ledger: Ledger, report: Report, changePte: ChangePteMode = 'bracketed') {
+  constructor(ledger: Ledger, report: Report) {
     this.ledger = ledger
     this.report = report
-    this.changePte = changePte
   }
 
   /** Is some invalidation of this address under way? */
   isOpen(mm: number, hva: number): boolean {
     const space = this.spaces.get(mm)
     if (space === undefined) return false
-    return space.windows.some((window) => window.start <= hva && hva < window.end) || space.replaced.has(pageOf(hva))
+    return space.windows.some((window) => window.start <= hva && hva < window.end)
   }
 
-  observe(event: TraceEvent): void {
+  /** @param task who emitted the event */
+  observe(event: TraceEvent, task: string): void {
     switch (event.name) {
+      case 'sched_switch':
+        this.switched(event.prev, event.prevState)
+        return
       case 'mmu_notifier_register_end':
         this.clients.set(event.notifier, { name: event.client, gone: false, inFlight: 0 })
         this.space(event.mm).listed++
@@ -79,9 +73,11 @@ export class ProtocolAudit {
         this.calloutEnd(event.notifier)
         return
       case 'mmu_notifier_invalidate_range_start':
+        if (!event.blockable) this.mayNotSleep.add(task)
         this.space(event.mm).windows.push({ start: event.start, end: event.end, event: event.event })
         return
       case 'mmu_notifier_invalidate_range_started':
+        this.mayNotSleep.delete(task)
         if (event.result !== 0) this.close(event)
         return
       case 'mmu_notifier_invalidate_range_end':
@@ -95,12 +91,6 @@ export class ProtocolAudit {
         return
       case 'clear_pte':
         this.exitFrees(event.mm, event.hva)
-        if (this.changePte === 'unbracketed' && !this.isOpen(event.mm, event.hva)) {
-          this.space(event.mm).replaced.add(pageOf(event.hva))
-        }
-        return
-      case 'set_pte':
-        this.space(event.mm).replaced.delete(pageOf(event.hva))
         return
       case 'srcu_gp_start':
         this.gracePeriods.add(`${event.srcu} ${event.gp}`)
@@ -128,10 +118,16 @@ export class ProtocolAudit {
     for (const gracePeriod of this.gracePeriods) this.report('I8', `grace period ${gracePeriod} never ended`)
   }
 
+  private switched(task: string, state: string): void {
+    if (state === 'R') return
+    this.ledger.count('I13')
+    if (this.mayNotSleep.has(task)) this.report('I13', `${task} slept inside an invalidation that may not block`)
+  }
+
   private space(mm: number): Space {
     let space = this.spaces.get(mm)
     if (space === undefined) {
-      space = { windows: [], replaced: new Set(), listed: 0, exiting: false, released: false }
+      space = { windows: [], listed: 0, exiting: false, released: false }
       this.spaces.set(mm, space)
     }
     return space

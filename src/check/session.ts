@@ -67,7 +67,8 @@ export interface SessionOptions {
 
 /** Where guest memory lies in its mm. */
 const GUEST_HVA: Hva = hva(0x10_0000_0000)
-const STRIPE = 128 * KiB
+const LEAST_STRIPE = 64 * KiB
+const MOST_STRIPES = 64
 /** Instructions that a hart runs in one go: so long a hook waits for it at most. */
 const QUANTUM = 2000
 const PACE: StormPace = { shortest: 10_000, longest: 200_000 }
@@ -125,7 +126,6 @@ export class Session {
     if (options.probe !== undefined) this.kernel.trace.attach(options.probe)
     this.auditor = new Auditor(this.kernel.trace, new KernelWorld(this.kernel), {
       level: options.audit,
-      ...(options.changePte === undefined ? {} : { changePte: options.changePte }),
     })
     for (const kind of options.storm?.kinds ?? []) this.counts.push(new StormCount(kind.name))
   }
@@ -293,10 +293,11 @@ const byInvariant = (a: readonly [string, number], b: readonly [string, number])
 async function mapGuestMemory(mm: Mm, spec: GuestSpec): Promise<StormRegion[]> {
   const file = mm.kernel.createFile({ name: `${spec.name}.ram`, size: spec.memory })
   const regions: StormRegion[] = []
-  for (let offset = 0; offset < spec.memory; offset += STRIPE) {
-    const shared = (offset / STRIPE) % 2 === 1
+  const stripe = Math.ceil(spec.memory / MOST_STRIPES / LEAST_STRIPE) * LEAST_STRIPE
+  for (let offset = 0; offset < spec.memory; offset += stripe) {
+    const shared = (offset / stripe) % 2 === 1
     const addr = GUEST_HVA + offset
-    const length = Math.min(STRIPE, spec.memory - offset)
+    const length = Math.min(stripe, spec.memory - offset)
     const backing = shared ? { shared, file, offset } : {}
     await mm.mmap({ addr, length, fixed: true, prot: 'rwx', ...backing })
     regions.push({ start: addr, length, file: shared ? file : null, offset })

@@ -47,7 +47,7 @@ const commands: Command[] = [
       inject: {
         type: 'choice',
         choices: injections.map(({ name }) => name),
-        summary: 'break the protocol on purpose: one zap is left out, and the auditor must find it (exit code 1)',
+        summary: `break the protocol on purpose; the auditor must find it (exit code 1): ${injections.map(({ name, summary }) => `${name} = ${summary}`).join('; ')}`,
       },
     },
     examples: [
@@ -74,15 +74,20 @@ const commands: Command[] = [
     },
     options: {
       memory: { type: 'size', least: 1 << 20, summary: 'guest memory; without it 16M, or what an example guest needs' },
-      frames: { type: 'count', least: 64, summary: 'host memory in frames of 4 KiB; without it, plenty' },
-      harts: { type: 'count', default: '1', least: 1, summary: 'harts of the guest' },
+      frames: {
+        type: 'count',
+        least: 64,
+        most: 2 ** 19,
+        summary: 'host memory in frames of 4 KiB; without it, plenty',
+      },
+      harts: { type: 'count', default: '1', least: 1, most: 32, summary: 'harts of the guest' },
       paging: {
         type: 'choice',
         choices: ['two-dimensional', 'shadow'],
         default: 'two-dimensional',
         summary: 'how the guest is mapped: second-stage tables, or shadow tables of the guest’s own',
       },
-      swap: { type: 'size', default: '64M', summary: 'size of the swap device' },
+      swap: { type: 'size', most: 2 ** 31 - 4096, default: '64M', summary: 'size of the swap device' },
       bootargs: { type: 'text', default: '', summary: 'the guest’s command line (/chosen bootargs)' },
       budget: {
         type: 'count',

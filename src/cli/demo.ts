@@ -38,26 +38,27 @@ interface DemoGuest {
 }
 
 const GUESTS: readonly DemoGuest[] = [
-  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
-  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=512 rounds=2' },
+  { name: 'patterns', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'kib=384 rounds=2' },
+  { name: 'twin', program: 'patterns', paging: 'shadow', harts: 1, memory: 2 * MiB, bootargs: 'kib=384 rounds=2' },
   { name: 'sort', paging: 'two-dimensional', harts: 1, memory: 2 * MiB, bootargs: 'count=4000' },
   { name: 'paging', paging: 'shadow', harts: 1, memory: 8 * MiB, bootargs: '' },
-  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=200 remaps=12' },
+  { name: 'smp', paging: 'two-dimensional', harts: 2, memory: 2 * MiB, bootargs: 'rounds=1000 remaps=24' },
 ]
 /** Host memory: less than the guests use together. */
-const FRAMES = 384
+const FRAMES = 240
 const SWAP_PAGES = 4096
 
 /** Runs the demo. @returns the exit code of its verdict */
 export async function demo(values: DemoValues, output: Output): Promise<ExitCode> {
   const { bold, dim } = output.chalk
   const memory = GUESTS.reduce((sum, guest) => sum + guest.memory, 0)
+  const inject = injections.find(({ name }) => name === values.inject)
   if (!output.json) {
     output.line(
       `${bold('umbra')}: ${plural(GUESTS.length, 'guest')} with ${bytesText(memory)} on a host with ` +
         `${bytesText(FRAMES * PAGE_SIZE)}, seed ${values.seed}; ${plural(stormKinds.length, 'kind')} of storm`,
     )
-    if (values.inject !== undefined) output.line(bold(`injected: ${values.inject}, one zap will be left out`))
+    if (inject !== undefined) output.line(bold(`injected ${inject.name}: ${inject.summary}`))
   }
   const guests = GUESTS.map((guest): GuestSpec => ({
     ...guest,
@@ -81,7 +82,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         changePte: 'unbracketed',
         storm: { seed: values.seed, kinds: stormKinds },
         guests,
-        inject: injections.find(({ name }) => name === values.inject),
+        inject,
       }),
     { trace: values.trace, lines: true },
     output,

@@ -25,6 +25,8 @@ export interface OptionSpec {
   readonly short?: string
   /** Smallest legal value of a count or size. Default 0. */
   readonly least?: number
+  /** Largest legal value of a count or size. */
+  readonly most?: number
 }
 
 export type OptionTable = Readonly<Record<string, OptionSpec>>
@@ -78,8 +80,8 @@ export function parseValue(name: string, spec: OptionSpec, text: string): string
       const value = spec.type === 'size' ? parseSize(text) : parseCount(text)
       const example = spec.type === 'size' ? 'a size such as 4096, 64K or 2M' : 'a whole number such as 100, 5k or 2M'
       if (value === undefined) throw expected(example)
-      const least = spec.least ?? 0
-      if (value < least) throw expected(`${least} or more`)
+      const { least = 0, most = Infinity } = spec
+      if (value < least || value > most) throw expected(most === Infinity ? `${least} or more` : `${least} to ${most}`)
       return value
     }
     case 'choice': {

@@ -35,6 +35,7 @@ export interface RunValues {
 const DEFAULT_MEMORY = 16 * MiB
 /** Frames beyond the guest's own that are plenty: tables, page cache, children of forks. */
 const SPARE_FRAMES = 2048
+const MOST_FRAMES: number = 2 ** 19
 
 function policyOf(values: RunValues): Policy | undefined {
   if (values.replay !== undefined) {
@@ -65,7 +66,7 @@ export async function run(guestName: string, values: RunValues, output: Output):
       new Session({
         ...hooks,
         seed: values.seed,
-        frames: values.frames ?? memory / PAGE_SIZE + SPARE_FRAMES,
+        frames: values.frames ?? Math.min(memory / PAGE_SIZE + SPARE_FRAMES, MOST_FRAMES),
         swapPages: Math.ceil(values.swap / PAGE_SIZE),
         policy,
         srcu: values.srcu as 'tiny' | 'classic' | 'counted',
@@ -96,7 +97,9 @@ export async function run(guestName: string, values: RunValues, output: Output):
     writeSync(record, `${report.schedule}\n`)
     closeSync(record)
   }
+  const refused = report.guests.find(({ mm }) => mm === 0)
   if (output.json) printObjects(report, output)
+  else if (refused !== undefined) output.note(`umbra: ${refused.detail}`)
   else {
     const note = (line: string): void => output.note(line)
     const sections = [guestLines(report), hostLines(report), srcuLines(report)]

@@ -6,6 +6,7 @@
  */
 import { PAGE_SIZE } from '../base/index.ts'
 import type { Hpa, Pfn } from '../base/index.ts'
+import { HPAGE_PMD_NR } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
 import type { Mm } from './mm.ts'
 import { PG_ISOLATED, PG_SWAPCACHE } from './page.ts'
@@ -84,6 +85,12 @@ function countMm(mm: Mm, census: Census, lines: string[]): void {
     base = table.nextPopulated(base + PMD_SIZE, TASK_SIZE)
   ) {
     middles.add(table.middleTable(base))
+    const pmd = table.hugePmd(base)
+    if (pmd !== 0) {
+      for (let page = 0; page < HPAGE_PMD_NR; page++) census.map(ptePfn(pmd) + page)
+      present += HPAGE_PMD_NR
+      continue
+    }
     census.ref(table.leafTable(base))
     tables++
     const first = table.slot(base) as Hpa
@@ -98,6 +105,7 @@ function countMm(mm: Mm, census: Census, lines: string[]): void {
       }
     }
   }
+  for (const kept of mm.depositedTables()) census.ref(kept)
   for (const middle of middles) census.ref(middle)
   // Middle tables without a leaf appear when an allocation failed half way; they go with the mm.
   for (let base = 0; base < TASK_SIZE; base += 2 ** 30) {

@@ -14,7 +14,6 @@
  */
 import { mmuNotifierRelease } from '../notifier/index.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
 import { TASK_SIZE } from './page-table.ts'
 import { vmaUnlink } from './vma.ts'
 import { freePgtables, unmapPageRange } from './zap.ts'
@@ -31,7 +30,7 @@ export async function exitMmap(mm: Mm): Promise<void> {
   const start = vmas[0]?.start ?? 0
   const end = vmas.at(-1)?.end ?? 0
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'exit_mmap', start, end })
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   if (vmas.length > 0) {
     const range = mm.range(0, TASK_SIZE, 'UNMAP')
     await mm.invalidateRangeStart(range)

@@ -20,9 +20,10 @@
 import { PAGE_SIZE } from '../base/index.ts'
 import type { Hpa } from '../base/index.ts'
 import { anonVmaFork } from './anon-vma.ts'
+import { copyHugePmd } from './huge-memory.ts'
 import type { Mm } from './mm.ts'
 import { PG_ANON_EXCLUSIVE } from './page.ts'
-import { pmdAddrEnd, pteAlloc } from './page-table.ts'
+import { pmdAddrEnd, pmdAlloc, pteAlloc } from './page-table.ts'
 import { migrationEntryWait } from './migrate.ts'
 import {
   isMigrationEntry,
@@ -85,6 +86,10 @@ async function copyPageRange(copy: Vma, vma: Vma): Promise<void> {
   let hva = table.nextPopulated(vma.start, vma.end)
   while (hva < vma.end) {
     const stop = pmdAddrEnd(hva, vma.end)
+    if (table.hugePmd(hva) !== 0 && (await copyHuge(copy, vma, hva as Hva))) {
+      hva = table.nextPopulated(stop, vma.end)
+      continue
+    }
     await pteAlloc(copy.mm, hva as Hva)
     await vma.mm.pageTableLock.lock()
     await copy.mm.pageTableLock.lock()
@@ -95,6 +100,22 @@ async function copyPageRange(copy: Vma, vma: Vma): Promise<void> {
     if (isMigrationEntry(pte)) await migrationEntryWait(vma.mm, hva as Hva, pte)
     if (hva === stop) hva = table.nextPopulated(hva, vma.end)
   }
+}
+
+/** @returns false when the mapping is not huge any more */
+async function copyHuge(copy: Vma, vma: Vma, base: Hva): Promise<boolean> {
+  const { allocator, memory } = vma.mm.kernel
+  await pmdAlloc(copy.mm, base)
+  const deposit = await allocator.allocPages(0, 'table', copy.mm.id)
+  memory.zeroFrame(deposit)
+  await vma.mm.pageTableLock.lock()
+  await copy.mm.pageTableLock.lock()
+  const huge = vma.mm.pageTable.hugePmd(base) !== 0
+  if (huge) copyHugePmd(copy.mm, vma.mm, base, deposit)
+  copy.mm.pageTableLock.unlock()
+  vma.mm.pageTableLock.unlock()
+  if (!huge) allocator.put(deposit)
+  return huge
 }
 
 /** Under both page-table locks. @returns where it stopped: `end`, or at a page under migration, to be waited for */

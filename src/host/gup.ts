@@ -13,7 +13,7 @@ import { KernelError, PAGE_SIZE, hex, hva as toHva } from '../base/index.ts'
 import type { Hva, Pfn } from '../base/index.ts'
 import { checkAccess, handleMmFault } from './memory.ts'
 import type { Mm } from './mm.ts'
-import { PG_DIRTY, PG_REFERENCED } from './page.ts'
+import { PG_DIRTY, PG_IDLE, PG_REFERENCED } from './page.ts'
 import { pteDirty, ptePfn, pteSpecial, pteValid, pteWrite } from './pte.ts'
 
 export interface FaultInOptions {
@@ -63,6 +63,7 @@ async function followPage(mm: Mm, hva: Hva, write: boolean): Promise<FaultedPage
     if (!pteSpecial(pte)) {
       if (write && !pteDirty(pte)) pages.set(pfn, PG_DIRTY)
       pages.set(pfn, PG_REFERENCED)
+      pages.clear(pfn, PG_IDLE)
     }
     found = { pfn, writable: pteWrite(pte) }
   }

@@ -10,6 +10,7 @@
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
 import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import { PTE_R, PTE_U, PTE_V, PTE_W, Tlb } from '../hardware/index.ts'
+import { HPAGE_PMD_ORDER } from './split-huge-pmd.ts'
 import { checkAccess, handleMmFault } from './memory.ts'
 import type { Mm } from './mm.ts'
 import { pteMkdirty, pteMkyoung, ptePfn } from './pte.ts'
@@ -167,7 +168,7 @@ export class HostThread {
     if (entry !== -1) return address(this.loadTlb.pfnAt(entry), hva)
     const pfn = this.walk(hva, READABLE, pteMkyoung)
     if (pfn === -1) return -1
-    this.loadTlb.fill(page, 0, 0, 0, false, pfn, 0)
+    this.loadTlb.fill(page, 0, 0, 0, false, pfn, 0, this.leafShift(hva))
     return address(pfn, hva)
   }
 
@@ -177,21 +178,27 @@ export class HostThread {
     if (entry !== -1) return address(this.storeTlb.pfnAt(entry), hva)
     const pfn = this.walk(hva, WRITABLE, pteMkusedForStore)
     if (pfn === -1) return -1
-    this.storeTlb.fill(page, 0, 0, 0, false, pfn, 0)
+    this.storeTlb.fill(page, 0, 0, 0, false, pfn, 0, this.leafShift(hva))
     return address(pfn, hva)
   }
 
   /** Walks the page table as hardware does. @returns the frame, or -1 when a needed right is missing */
   private walk(hva: number, rights: number, mark: (pte: number) => number): Pfn | -1 {
     const { pageTable, kernel, taskSize } = this.mm
-    if (hva >= taskSize) return -1
+    if (hva >= taskSize || this.mm.users <= 0) return -1
     const slot = pageTable.slot(hva)
-    if (slot === -1) return -1
-    const pte = kernel.memory.readLow(slot)
+    const leaf = slot === -1 ? pageTable.pmdSlot(hva) : slot
+    if (leaf === -1) return -1
+    const pte = kernel.memory.readLow(leaf)
     if ((pte & rights) !== rights) return -1
     const marked = mark(pte)
-    if (marked !== pte) kernel.memory.writePte(slot, marked, 0)
-    return ptePfn(pte)
+    if (marked !== pte) kernel.memory.writePte(leaf, marked, 0)
+    return ptePfn(pageTable.read(hva))
+  }
+
+  /** log2 of the pages that the leaf over `hva` maps. */
+  private leafShift(hva: number): number {
+    return this.mm.pageTable.hugePmd(hva) === 0 ? 0 : HPAGE_PMD_ORDER
   }
 
   /** Takes the page fault. @throws KernelError EFAULT (a signal, in a real kernel), ENOMEM */

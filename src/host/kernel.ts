@@ -22,7 +22,7 @@ import { mmAllLocksMutex } from './locks.ts'
 import { Lru } from './lru.ts'
 import { Mm } from './mm.ts'
 import { PageAllocator } from './page-allocator.ts'
-import { PG_DIRTY, PG_REFERENCED, PageMap } from './page.ts'
+import { PG_DIRTY, PG_IDLE, PG_REFERENCED, PageMap } from './page.ts'
 import { tryToUnmapOne } from './rmap.ts'
 import { MemorySwapDevice, Swap } from './swap.ts'
 import type { SwapDevice } from './swap.ts'
@@ -123,7 +123,7 @@ export class Kernel {
     this.memory = new PhysicalMemory(frames + swapPages + diskPages)
     this.pages = new PageMap(this.sched, frames)
     this.lru = new Lru(this.pages)
-    this.reclaim = new Reclaim(this)
+    this.reclaim = this.newReclaim()
     this.allocator = new PageAllocator(this.pages, this.lru, this.trace, this.reclaim)
     this.swap = new Swap(this, options.swapDevice ?? new MemorySwapDevice(this.memory, frames, swapPages))
     this.disk = new Disk(this.memory, frames + swapPages, diskPages)
@@ -182,11 +182,14 @@ export class Kernel {
   setPageDirty(pfn: Pfn): void {
     if (pfn === this.zeroPfn) throw new KernelBug('the zero page was written', 'I9')
     this.pages.set(pfn, PG_DIRTY | PG_REFERENCED)
+    this.pages.clear(pfn, PG_IDLE)
   }
 
   /** A client dropped a translation through which the page was used (kvm_set_pfn_accessed). */
   markPageAccessed(pfn: Pfn): void {
-    if (pfn !== this.zeroPfn) this.pages.set(pfn, PG_REFERENCED)
+    if (pfn === this.zeroPfn) return
+    this.pages.set(pfn, PG_REFERENCED)
+    this.pages.clear(pfn, PG_IDLE)
   }
 
   /**
@@ -215,6 +218,11 @@ export class Kernel {
   assertBalanced(): void {
     const lines = leakReport(this)
     if (lines.length > 0) throw new KernelBug(`pages do not balance:\n${lines.join('\n')}`, 'I14')
+  }
+
+  /** The class of its reclaim. Called by the constructor: fields of a subclass are not set yet. */
+  protected newReclaim(): Reclaim {
+    return new Reclaim(this)
   }
 
   /** The class of its mms. */

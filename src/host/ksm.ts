@@ -1,57 +1,24 @@
 /**
- * Kernel samepage merging (Linux v6.12 mm/ksm.c, with the change_pte of v3.7).
+ * Kernel samepage merging: the scan and its tables (Linux v6.12 mm/ksm.c).
  *
  * A scan finds equal anonymous pages of mergeable VMAs and lets all PTEs name one of them, read-only; a store takes a
  * copy again. The stable table knows the shared pages; the unstable one, pages that stood still for one scan.
  *
- * ```
- *  write protect                              replace
- *  page lock, range start                     page lock, range start
- *  page-table lock                            page-table lock; PTE still the same?
- *    clear PTE, flush host                      clear PTE, flush host
- *    other references than the PTEs? restore    change_pte, set PTE of the shared page
- *    change_pte, set PTE read-only, clean       rmap removed, old page put
- *  unlock, range end                          unlock, range end
- * ```
- *
- * R1 Contents are compared after the write protection: from then on nobody can change them.
- * R2 A page that anybody but its PTEs refers to (a client, a pin) is not merged.
- * R3 A shared page stays in memory: it is on no LRU list and has no swap slot (as in v2.6.32). The stable table holds no
+ * R1 A shared page stays in memory: it is on no LRU list and has no swap slot (as in v2.6.32). The stable table holds no
  *    reference to it; the page goes with its last PTE.
- * R4 mmap lock for reading, page lock by trying: KSM waits for nobody.
+ * R2 mmap lock for reading, page lock by trying: KSM waits for nobody.
  */
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
-import type { Hpa, Hva, Pfn } from '../base/index.ts'
-import type { MmuNotifierRange } from '../notifier/index.ts'
+import type { Hva, Pfn } from '../base/index.ts'
 import { Mutex } from '../sched/index.ts'
 import type { Kernel } from './kernel.ts'
+import { StableNode, breakKsm, isMergeable, mergePage } from './ksm-merge.ts'
 import { ksmThreadMutex } from './locks.ts'
-import { handleMmFault } from './memory.ts'
 import type { Mm } from './mm.ts'
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_ISOLATED, PG_KSM, PG_SWAPCACHE } from './page.ts'
-import {
-  mkPte,
-  pteDirty,
-  pteMkclean,
-  pteMkyoung,
-  ptePfn,
-  ptePresent,
-  pteSpecial,
-  pteWrite,
-  pteWrprotect,
-} from './pte.ts'
-import { slotThatMaps } from './rmap.ts'
+import { PMD_SIZE } from './page-table.ts'
+import { ptePfn } from './pte.ts'
 import { VM_MERGEABLE, mergeRange, splitRange } from './vma.ts'
 import type { Vma } from './vma.ts'
-
-/** A shared page. `mapping` of the page is this object for as long as the page is the one meant. */
-export class StableNode {
-  readonly pfn: Pfn
-
-  constructor(pfn: Pfn) {
-    this.pfn = pfn
-  }
-}
 
 /** A place that was scanned. */
 interface Place {
@@ -123,7 +90,7 @@ export class Ksm {
       const table = mm.pageTable
       for (let hva = table.nextPopulated(vma.start, vma.end); hva < vma.end; hva += PAGE_SIZE) {
         if (isMergeable(this.kernel, table.read(hva))) found.push(hva as Hva)
-        if ((hva + PAGE_SIZE) % 0x200000 === 0) hva = table.nextPopulated(hva + PAGE_SIZE, vma.end) - PAGE_SIZE
+        if ((hva + PAGE_SIZE) % PMD_SIZE === 0) hva = table.nextPopulated(hva + PAGE_SIZE, vma.end) - PAGE_SIZE
       }
     }
     mm.mmapLock.upRead()
@@ -204,7 +171,6 @@ export class Ksm {
     if (otherPfn === -1) return 0
     let merged = 0
     if (otherPfn !== pfn && memory.framesEqual(otherPfn, pfn) && (await this.mergeWith(place, pfn, null))) {
-      merged = 1
       if (await this.mergeWith(other, otherPfn, pfn)) {
         merged = 2
         this.unstable.delete(hash)
@@ -238,89 +204,13 @@ export class Ksm {
   /** Linux: try_to_merge_with_ksm_page. `shared` null makes the page itself the shared one. */
   private async mergeWith(place: Place, pfn: Pfn, shared: Pfn | null): Promise<boolean> {
     const { mm, hva } = place
-    const { pages, memory, trace } = this.kernel
+    const { trace } = this.kernel
     await mm.mmapLock.downRead()
     const vma = this.findVma(place)
-    const lock = pages.lockOf(pfn)
-    let merged = false
-    if (vma !== null && pages.test(pfn, PG_ANON) && !pages.test(pfn, PG_KSM) && lock.tryLock()) {
-      const pte = await this.writeProtectPage(vma, hva, pfn)
-      if (pte !== 0) {
-        if (shared === null) merged = this.makeStable(pfn)
-        else if (memory.framesEqual(pfn, shared)) merged = await this.replacePage(vma, hva, pfn, shared, pte)
-      }
-      lock.unlock()
-    }
+    const merged = vma !== null && (await mergePage(vma, hva, pfn, shared))
     mm.mmapLock.upRead()
     if (merged && trace.on) trace.emit({ name: 'ksm_merge', mm: mm.id, hva, from: pfn, to: shared ?? pfn })
     return merged
-  }
-
-  /** Under the page lock. @returns the PTE that was set, or 0 when the page must not be merged */
-  private async writeProtectPage(vma: Vma, hva: Hva, pfn: Pfn): Promise<number> {
-    const { mm } = vma
-    const range = await openWindow(vma, hva)
-    await mm.pageTableLock.lock()
-    const slot = slotThatMaps(vma, hva, pfn)
-    const pte = slot === -1 ? 0 : await this.writeProtectPte(vma, hva, slot, pfn)
-    mm.pageTableLock.unlock()
-    if (range !== null) await mm.invalidateRangeEnd(range)
-    return pte
-  }
-
-  /** Under the page-table lock. */
-  private async writeProtectPte(vma: Vma, hva: Hva, slot: Hpa, pfn: Pfn): Promise<number> {
-    const { mm } = vma
-    const { pages, memory } = this.kernel
-    const found = memory.readLow(slot)
-    if (!pteWrite(found) && !pteDirty(found) && !pages.test(pfn, PG_ANON_EXCLUSIVE)) return found
-    const old = mm.ptepClearFlush(hva, slot)
-    // PTEs, the swap cache and the scan's own: anybody else may be reading or writing the page.
-    const known = pages.maps(pfn) + 1 + (pages.test(pfn, PG_SWAPCACHE) ? 1 : 0)
-    if (pages.refs(pfn) !== known) {
-      mm.setPte(hva, slot, old)
-      return 0
-    }
-    if (pteDirty(old)) pages.set(pfn, PG_DIRTY)
-    pages.clear(pfn, PG_ANON_EXCLUSIVE)
-    const pte = pteMkyoung(pteMkclean(pteWrprotect(old)))
-    await mm.setPteAtNotify(hva, pte)
-    return pte
-  }
-
-  /** The write-protected page becomes a shared one. Under its lock. One step. */
-  private makeStable(pfn: Pfn): boolean {
-    const { pages, lru, swap } = this.kernel
-    if (pages.test(pfn, PG_ISOLATED)) return false
-    if (pages.test(pfn, PG_SWAPCACHE)) {
-      swap.freeCacheLocked(pfn)
-      if (pages.test(pfn, PG_SWAPCACHE)) return false
-    }
-    lru.remove(pfn)
-    pages.set(pfn, PG_KSM | PG_DIRTY)
-    pages.mapping[pfn] = new StableNode(pfn)
-    return true
-  }
-
-  /** Under the page lock of `pfn`, whose content equals that of `shared`. */
-  private async replacePage(vma: Vma, hva: Hva, pfn: Pfn, shared: Pfn, expected: number): Promise<boolean> {
-    const { mm } = vma
-    const { pages } = this.kernel
-    const range = await openWindow(vma, hva)
-    await mm.pageTableLock.lock()
-    const same = mm.pageTable.read(hva) === expected
-    if (same) {
-      pages.get(shared)
-      pages.addRmap(shared)
-      mm.ptepClearFlush(hva, mm.pageTable.slot(hva) as Hpa)
-      await mm.setPteAtNotify(hva, mkPte(shared, vma.prot))
-      pages.removeRmap(pfn)
-      if (pages.maps(pfn) === 0) this.kernel.swap.freeCacheLocked(pfn)
-      this.kernel.allocator.put(pfn)
-    }
-    mm.pageTableLock.unlock()
-    if (range !== null) await mm.invalidateRangeEnd(range)
-    return same
   }
 
   private async breakCow(place: Place): Promise<void> {
@@ -336,31 +226,6 @@ export class Ksm {
     }
   }
 }
-
-function isMergeable(kernel: Kernel, pte: number): boolean {
-  if (!ptePresent(pte) || pteSpecial(pte)) return false
-  return kernel.pages.test(ptePfn(pte), PG_ANON) && !kernel.pages.test(ptePfn(pte), PG_KSM)
-}
-
-async function openWindow(vma: Vma, hva: Hva): Promise<MmuNotifierRange | null> {
-  if (vma.mm.kernel.options.changePte === 'unbracketed') return null
-  const range = vma.mm.range(hva, hva + PAGE_SIZE, 'CLEAR')
-  await vma.mm.invalidateRangeStart(range)
-  return range
-}
-
-/** Gives the VMA a page of its own where it maps a shared one (Linux: break_ksm). Under the mmap lock. */
-async function breakKsm(vma: Vma, hva: Hva): Promise<void> {
-  const { mm } = vma
-  const { pages, trace } = mm.kernel
-  for (;;) {
-    const pte = mm.pageTable.read(hva)
-    if (!ptePresent(pte) || pteSpecial(pte) || !pages.test(ptePfn(pte), PG_KSM)) return
-    await handleMmFault(vma, hva, true)
-    if (trace.on) trace.emit({ name: 'ksm_unmerge', mm: mm.id, hva, pfn: ptePfn(pte) })
-  }
-}
-
 /** MADV_MERGEABLE: KSM may share the pages of the range. Shared mappings are left alone, as in Linux. */
 export async function madviseMergeable(mm: Mm, start: number, end: number): Promise<void> {
   await setMergeable(mm, start, end, true)

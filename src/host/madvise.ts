@@ -9,6 +9,8 @@
  * | cold | none | pages become old and inactive |
  * | pageout | those of reclaim | pages are swapped out or dropped |
  * | populateRead, populateWrite | those of faults | pages are faulted in |
+ * | hugepage, nohugepage | none | whether faults may map 2 MiB at once |
+ * | collapse | CLEAR, 2 MiB | private anonymous memory becomes huge, see huge-memory.ts |
  * | mergeable, unmergeable | those of KSM | see ksm.ts |
  *
  * R1 The mmap lock is held for reading (for writing where a VMA's flags change), so faults elsewhere go on.
@@ -16,10 +18,12 @@
  */
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
 import type { Hpa, Hva, Pfn } from '../base/index.ts'
+import { madviseCollapse } from './huge-memory.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import { madviseMergeable, madviseUnmergeable } from './ksm.ts'
 import { checkAccess, handleMmFault } from './memory.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_KSM, PG_REFERENCED, PG_SWAPBACKED, PG_SWAPCACHE } from './page.ts'
 import { pmdAddrEnd } from './page-table.ts'
 import {
@@ -35,14 +39,18 @@ import {
   swapOffset,
 } from './pte.ts'
 import { punchHole } from './truncate.ts'
+import { VM_HUGEPAGE, mergeRange, splitRange } from './vma.ts'
 import type { Vma } from './vma.ts'
 import { zapPageRange } from './zap.ts'
 
 export type Advice =
   | 'cold'
+  | 'collapse'
   | 'dontneed'
   | 'free'
+  | 'hugepage'
   | 'mergeable'
+  | 'nohugepage'
   | 'pageout'
   | 'populateRead'
   | 'populateWrite'
@@ -70,6 +78,8 @@ export async function madvise(mm: Mm, start: number, length: number, advice: Adv
   const end = mm.checkRange('madvise', start, length)
   if (advice === 'mergeable') return await madviseMergeable(mm, start, end)
   if (advice === 'unmergeable') return await madviseUnmergeable(mm, start, end)
+  if (advice === 'collapse') return await madviseCollapse(mm, start, end)
+  if (advice === 'hugepage' || advice === 'nohugepage') return await adviseHuge(mm, start, end, advice === 'hugepage')
   if (advice === 'remove') return await adviseRemove(mm, start, end)
   const advise = ADVICE[advice]
   if (advise === undefined) throw new KernelError('EINVAL', `madvise: unknown advice '${advice as string}'`)
@@ -106,10 +116,11 @@ async function adviseFree(vma: Vma, start: number, end: number): Promise<void> {
   }
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'madvise_free', start, end })
   const range = mm.range(start, end, 'CLEAR')
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   const table = mm.pageTable
   await mm.invalidateRangeStart(range)
   for (let hva = table.nextPopulated(start, end); hva < end; hva = table.nextPopulated(pmdAddrEnd(hva, end), end)) {
+    await splitHugePmd(mm, hva)
     await mm.pageTableLock.lock()
     freePteRange(gather, vma, hva, pmdAddrEnd(hva, end))
     mm.pageTableLock.unlock()
@@ -162,6 +173,7 @@ async function collectPages(vma: Vma, start: number, end: number, take: (pfn: Pf
   const { mm } = vma
   const table = mm.pageTable
   for (let hva = table.nextPopulated(start, end); hva < end; hva = table.nextPopulated(pmdAddrEnd(hva, end), end)) {
+    await splitHugePmd(mm, hva)
     await mm.pageTableLock.lock()
     for (let at = hva; at < pmdAddrEnd(hva, end); at += PAGE_SIZE) {
       const pte = table.read(at)
@@ -209,6 +221,20 @@ async function populate(vma: Vma, start: number, end: number, write: boolean): P
       if (ptePresent(pte) && (!write || (pteWrite(pte) && pteDirty(pte)))) break
       await handleMmFault(vma, hva as Hva, write)
     }
+  }
+}
+
+/** Whether faults may map 2 MiB at once from now on. What is mapped stays as it is (Linux: hugepage_madvise). */
+async function adviseHuge(mm: Mm, start: number, end: number, huge: boolean): Promise<void> {
+  await mm.mmapLock.downWrite()
+  try {
+    for (const vma of await splitRange(mm, start, end)) {
+      vma.flags = huge ? vma.flags | VM_HUGEPAGE : vma.flags & ~VM_HUGEPAGE
+    }
+    await mergeRange(mm, start, end)
+    checkNoHole(mm, start, end)
+  } finally {
+    mm.mmapLock.upWrite()
   }
 }
 

@@ -8,10 +8,11 @@
  * R4 A fault that cannot end throws EFAULT or ENOMEM and leaves everything as it was.
  */
 import { KernelError, hex } from '../base/index.ts'
-import type { Hpa, Hva } from '../base/index.ts'
+import type { Hva } from '../base/index.ts'
 import { anonVmaPrepare } from './anon-vma.ts'
 import { doWpPage } from './cow.ts'
 import { doFileFault } from './file-fault.ts'
+import { doHugeAnonymousPage, doHugeFault } from './huge-memory.ts'
 import { migrationEntryWait } from './migrate.ts'
 import { pteAlloc } from './page-table.ts'
 import {
@@ -38,6 +39,8 @@ export async function handleMmFault(vma: Vma, hva: Hva, write: boolean): Promise
   const { mm } = vma
   const { trace } = mm.kernel
   if (trace.on) trace.emit({ name: 'page_fault_user', mm: mm.id, hva, write })
+  if (mm.pageTable.hugePmd(hva) !== 0) return await doHugeFault(vma, hva, write)
+  if (vma.file === null && (await doHugeAnonymousPage(vma, hva, write))) return
   await pteAlloc(mm, hva)
   const pte = await mm.readPteUnlocked(hva)
   if (pteNone(pte)) {
@@ -51,8 +54,8 @@ export async function handleMmFault(vma: Vma, hva: Hva, write: boolean): Promise
     return
   }
   await mm.pageTableLock.lock()
-  const slot = mm.pageTable.slot(hva) as Hpa
-  if (mm.pageTable.read(hva) !== pte) {
+  const slot = mm.pageTable.slot(hva)
+  if (slot === -1 || mm.pageTable.read(hva) !== pte) {
     mm.pageTableLock.unlock()
     return
   }
@@ -71,8 +74,9 @@ async function doAnonymousPage(vma: Vma, hva: Hva, write: boolean): Promise<void
   const { kernel } = mm
   if (!write) {
     await mm.pageTableLock.lock()
-    const slot = mm.pageTable.slot(hva) as Hpa
-    if (pteNone(mm.pageTable.read(hva))) mm.setPte(hva, slot, mkPte(kernel.zeroPfn, vma.prot) | PTE_SPECIAL)
+    const slot = mm.pageTable.slot(hva)
+    if (slot !== -1 && pteNone(mm.pageTable.read(hva)))
+      mm.setPte(hva, slot, mkPte(kernel.zeroPfn, vma.prot) | PTE_SPECIAL)
     mm.pageTableLock.unlock()
     return
   }
@@ -80,8 +84,8 @@ async function doAnonymousPage(vma: Vma, hva: Hva, write: boolean): Promise<void
   const pfn = await kernel.allocator.allocPages(0, 'anon', mm.id)
   kernel.memory.zeroFrame(pfn)
   await mm.pageTableLock.lock()
-  const slot = mm.pageTable.slot(hva) as Hpa
-  const lost = !pteNone(mm.pageTable.read(hva))
+  const slot = mm.pageTable.slot(hva)
+  const lost = slot === -1 || !pteNone(mm.pageTable.read(hva))
   if (!lost) {
     newAnonPage(vma, hva, pfn)
     mm.setPte(hva, slot, pteMkwrite(pteMkdirty(mkPte(pfn, vma.prot))))

@@ -39,7 +39,7 @@ import {
   swapOffset,
   swapType,
 } from './pte.ts'
-import { rmapWalk, slotThatMaps } from './rmap.ts'
+import { rmapWalk, slotThatMaps, splitIfHuge } from './rmap.ts'
 import type { Vma } from './vma.ts'
 
 /** Flags that describe the content and go with it. */
@@ -111,6 +111,7 @@ async function moveLocked(kernel: Kernel, pfn: Pfn, to: Pfn): Promise<boolean> {
 async function setMigrationEntry(vma: Vma, hva: Hva, pfn: Pfn): Promise<void> {
   const { mm } = vma
   const { pages, allocator } = mm.kernel
+  await splitIfHuge(vma, hva, pfn)
   const range = mm.range(hva, hva + PAGE_SIZE, 'CLEAR')
   await mm.invalidateRangeStart(range)
   await mm.pageTableLock.lock()

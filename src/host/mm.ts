@@ -24,6 +24,7 @@ import type { ExclusiveLock, Scheduler } from '../sched/index.ts'
 import { exitMmap } from './exit.ts'
 import { fork } from './fork.ts'
 import { HostThread } from './host-thread.ts'
+import { HPAGE_PMD_NR } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
 import { mmapLock, pageTableLock } from './locks.ts'
 import { madvise } from './madvise.ts'
@@ -34,6 +35,7 @@ import type { Mapping, MmapOptions, Prot } from './mmap.ts'
 import { mprotect } from './mprotect.ts'
 import { mremap } from './mremap.ts'
 import type { MremapOptions } from './mremap.ts'
+import { MmuGather } from './mmu-gather.ts'
 import { munmap } from './munmap.ts'
 import { PageTable, TASK_SIZE } from './page-table.ts'
 import { pteNone, ptePfn, ptePresent, pteWrite } from './pte.ts'
@@ -63,6 +65,8 @@ export class Mm implements NotifierMm {
   count = 1
   /** Threads whose TLBs hold translations of this mm. Changed in one step. */
   readonly threads: HostThread[] = []
+  /** Tables kept for the day a huge mapping is split, by its start. Protected by the page-table lock. */
+  private readonly deposits: Map<number, Pfn> = new Map()
   /** PTEs that name a page with an rmap, and PTEs that name a swap slot. Protected by the page-table lock. */
   rss = 0
   swapEntries = 0
@@ -152,7 +156,7 @@ export class Mm implements NotifierMm {
     if (this.users <= 0) throw new KernelBug(`mmput of ${this.name}, which has exited`, 'I14')
     this.users--
     if (this.users > 0) return
-    await exitMmap(this)
+    await this.exitMmap()
     this.drop()
   }
 
@@ -239,6 +243,40 @@ export class Mm implements NotifierMm {
     return pte
   }
 
+  /** Maps the 2 MiB from `base` by one leaf. Under the page-table lock; the middle table is there. */
+  setPmd(base: Hva, pmd: number): void {
+    this.assertPageTableLocked()
+    this.kernel.memory.writePte(this.pageTable.pmdSlot(base) as Hpa, pmd, 0)
+    this.traceHuge('set_pte', base, pmd)
+  }
+
+  /** Clears a huge mapping and returns what it was, A and D included. Under the page-table lock. */
+  clearPmd(base: Hva): number {
+    this.assertPageTableLocked()
+    const pmd = this.pageTable.hugePmd(base)
+    this.kernel.memory.writePte(this.pageTable.pmdSlot(base) as Hpa, 0, 0)
+    this.traceHuge('clear_pte', base, pmd)
+    return pmd
+  }
+
+  /** Keeps a zeroed table for the huge mapping at `base`. Under the page-table lock. */
+  deposit(base: Hva, table: Pfn): void {
+    this.deposits.set(base, table)
+  }
+
+  /** The table that was kept. Under the page-table lock. */
+  takeDeposit(base: Hva): Pfn {
+    const table = this.deposits.get(base)
+    if (table === undefined) throw new KernelBug(`no table was kept for the huge mapping at ${hex(base)}`)
+    this.deposits.delete(base)
+    return table
+  }
+
+  /** The tables that are kept, for the books. */
+  depositedTables(): Pfn[] {
+    return Array.from(this.deposits.values())
+  }
+
   /** Clears a PTE and flushes the host TLBs (Linux: ptep_clear_flush). Under the page-table lock. */
   ptepClearFlush(hva: number, slot: Hpa): number {
     const pte = this.clearPte(hva, slot)
@@ -253,6 +291,11 @@ export class Mm implements NotifierMm {
   async setPteAtNotify(hva: Hva, pte: number): Promise<void> {
     await mmuNotifierChangePte(this, hva, pte)
     this.setPte(hva, this.pageTable.slot(hva) as Hpa, pte)
+  }
+
+  /** Where an operation collects what it unmaps. */
+  newGather(): MmuGather {
+    return new MmuGather(this)
   }
 
   /** Forgets [start, end) in the TLB of every thread. */
@@ -273,6 +316,21 @@ export class Mm implements NotifierMm {
       )
     }
     return end
+  }
+
+  /** Tears everything down, once the last user has left. See exit.ts. */
+  protected exitMmap(): Promise<void> {
+    return exitMmap(this)
+  }
+
+  /** A huge mapping in the trace is what it is to everybody else: 512 pages. */
+  private traceHuge(name: 'set_pte' | 'clear_pte', base: Hva, pmd: number): void {
+    const { trace } = this.kernel
+    if (!trace.on) return
+    for (let page = 0; page < HPAGE_PMD_NR; page++) {
+      const hva = base + page * PAGE_SIZE
+      trace.emit({ name, mm: this.id, hva, pfn: ptePfn(pmd) + page, writable: pteWrite(pmd) })
+    }
   }
 
   private assertPageTableLocked(): void {

@@ -15,15 +15,15 @@
  * R2 A range without a populated table costs no callout.
  */
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
-import type { Hpa } from '../base/index.ts'
+import type { Hpa, Hva } from '../base/index.ts'
 import type { MmuNotifierRange } from '../notifier/index.ts'
 import type { Mm } from './mm.ts'
 import { parseProt } from './mmap.ts'
 import type { Prot } from './mmap.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_ANON_EXCLUSIVE } from './page.ts'
-import { pmdAddrEnd } from './page-table.ts'
-import { protText, pteDirty, pteMkwrite, pteModify, ptePfn, ptePresent, pteSpecial } from './pte.ts'
+import { PMD_SIZE, pmdAddrEnd } from './page-table.ts'
+import { protText, pteDirty, pteMkwrite, pteModify, ptePfn, ptePresent, pteSoftDirty, pteSpecial } from './pte.ts'
 import { mergeRange, splitRange } from './vma.ts'
 import type { Vma } from './vma.ts'
 
@@ -43,7 +43,8 @@ export async function mprotect(mm: Mm, start: number, length: number, prot: Prot
       at = vma.end
       if (vma.prot !== bits) await mprotectFixup(vma, bits)
     }
-    await mergeRange(mm, start, at)
+    // Beyond a hole too: what was split there for nothing is one again.
+    await mergeRange(mm, start, end)
     const { trace } = mm.kernel
     if (trace.on) trace.emit({ name: 'mm_mprotect', mm: mm.id, start, end: at, prot: protText(bits) })
     if (at < end) throw new KernelError('ENOMEM', `mprotect: nothing is mapped at ${hex(at)}`)
@@ -58,7 +59,7 @@ async function mprotectFixup(vma: Vma, prot: number): Promise<void> {
   const { start, end } = vma
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'mprotect', start, end })
   vma.prot = prot
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   await changeProtection(gather, vma, start, end)
   gather.finish()
   if (trace.on) trace.emit({ name: 'mm_range_end', mm: mm.id, operation: 'mprotect', start, end })
@@ -74,8 +75,10 @@ async function changeProtection(gather: MmuGather, vma: Vma, start: number, end:
       range = mm.range(start, end, 'PROTECTION_VMA')
       await mm.invalidateRangeStart(range)
     }
+    // A huge mapping lies inside the VMA, and all of the VMA changes: it changes as one.
     await mm.pageTableLock.lock()
-    changePteRange(gather, vma, hva, pmdAddrEnd(hva, end))
+    if (mm.pageTable.hugePmd(hva) === 0) changePteRange(gather, vma, hva, pmdAddrEnd(hva, end))
+    else changeHugePmd(gather, vma, hva as Hva)
     mm.pageTableLock.unlock()
   }
   if (range !== null) await mm.invalidateRangeEnd(range)
@@ -98,9 +101,16 @@ function changePteRange(gather: MmuGather, vma: Vma, start: number, end: number)
   }
 }
 
+function changeHugePmd(gather: MmuGather, vma: Vma, base: Hva): void {
+  const { mm } = vma
+  const pmd = pteModify(mm.clearPmd(base), vma.prot)
+  mm.setPmd(base, canBeWritable(vma, pmd) ? pteMkwrite(pmd) : pmd)
+  gather.note(base, base + PMD_SIZE)
+}
+
 /** May a store go on without a fault (Linux: can_change_pte_writable)? */
 function canBeWritable(vma: Vma, pte: number): boolean {
   const { pages } = vma.mm.kernel
-  if (!vma.writable || pteSpecial(pte) || !pteDirty(pte)) return false
+  if (!vma.writable || pteSpecial(pte) || !pteDirty(pte) || !pteSoftDirty(pte)) return false
   return vma.shared || pages.test(ptePfn(pte), PG_ANON | PG_ANON_EXCLUSIVE)
 }

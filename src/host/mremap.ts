@@ -18,6 +18,7 @@
 import { KernelError, PAGE_SIZE, hex } from '../base/index.ts'
 import type { Hpa, Hva } from '../base/index.ts'
 import { anonVmaClone } from './anon-vma.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Mm } from './mm.ts'
 import { munmapLocked } from './munmap.ts'
 import { PMD_SIZE, TASK_SIZE, pmdAddrEnd, pteAlloc } from './page-table.ts'
@@ -138,6 +139,7 @@ async function movePageTables(from: Vma, to: Vma, length: number): Promise<void>
   await mm.invalidateRangeStart(range)
   try {
     for (let hva = table.nextPopulated(from.start, end); hva < end;) {
+      await splitHugePmd(mm, hva)
       const target = to.start + (hva - from.start)
       const stop = Math.min(pmdAddrEnd(hva, end), hva + PMD_SIZE - (target % PMD_SIZE))
       await pteAlloc(mm, target as Hva)

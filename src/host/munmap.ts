@@ -17,7 +17,6 @@
 import { PAGE_SIZE } from '../base/index.ts'
 import { TASK_SIZE } from './page-table.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
 import { splitRange, vmaUnlink } from './vma.ts'
 import type { Vma } from './vma.ts'
 import { freePgtables, unmapPageRange } from './zap.ts'
@@ -65,7 +64,7 @@ async function unmapDetached(mm: Mm, vmas: readonly Vma[], start: number, end: n
 async function unmapRegion(mm: Mm, vmas: readonly Vma[], start: number, end: number): Promise<void> {
   const floor = mm.vmas.before(start)?.end ?? 0
   const ceiling = mm.vmas.find(end - PAGE_SIZE)?.start ?? TASK_SIZE
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   const range = mm.range(start, end, 'UNMAP')
   await mm.invalidateRangeStart(range)
   for (const vma of vmas) await unmapPageRange(gather, vma, vma.start, vma.end)

@@ -11,7 +11,6 @@
  * R2 Shared file memory stays: it is not the victim's alone.
  */
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
 import type { Vma } from './vma.ts'
 import { unmapPageRange } from './zap.ts'
 
@@ -49,7 +48,7 @@ async function reapVma(vma: Vma): Promise<boolean> {
   const range = mm.range(start, end, 'CLEAR', { blockable: false })
   if ((await mm.invalidateRangeStart(range)) !== 0) return false
   if (trace.on) trace.emit({ name: 'mm_range_begin', mm: mm.id, operation: 'oom_reap', start, end })
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   await unmapPageRange(gather, vma, start, end)
   await mm.invalidateRangeEnd(range)
   gather.finish()

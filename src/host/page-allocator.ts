@@ -134,6 +134,11 @@ export class PageAllocator {
     this.release(pfn, order)
   }
 
+  /** Makes a block of which the caller holds the one reference into single frames with a reference each. */
+  splitPages(pfn: Pfn, order: number): void {
+    for (let frame = pfn + 1; frame < pfn + 2 ** order; frame++) this.pages.refcount[frame] = 1
+  }
+
   private take(pfn: Pfn, order: number, kind: PageKind, owner: number): void {
     const pages = this.pages
     if (pages.refs(pfn) !== 0 || pages.maps(pfn) !== 0) {

@@ -18,6 +18,7 @@ export const PGDIR_SIZE = 0x40000000
 export const TASK_SIZE: number = 2 ** 38
 
 const PTE_BYTES = 8
+const PTE_PPN_SHIFT = 10
 
 /** Start of the next 2 MiB, or `end`. */
 export const pmdAddrEnd = (hva: number, end: number): number => Math.min(hva - (hva % PMD_SIZE) + PMD_SIZE, end)
@@ -44,13 +45,35 @@ export class PageTable {
     return (leaf * PAGE_SIZE + (Math.floor(hva / PAGE_SIZE) % 512) * PTE_BYTES) as Hpa
   }
 
-  /** The PTE of `hva`, 0 when there is none. */
+  /** The PTE of `hva`, 0 when there is none; of a huge mapping, what the PTE of this page would be. */
   read(hva: number): number {
     const slot = this.slot(hva)
-    return slot === -1 ? 0 : this.memory.readLow(slot)
+    if (slot !== -1) return this.memory.readLow(slot)
+    const pmd = this.hugePmd(hva)
+    return pmd === 0 ? 0 : pmd + (Math.floor(hva / PAGE_SIZE) % 512) * (1 << PTE_PPN_SHIFT)
   }
 
-  /** The first address in [hva, end) that has a leaf table, or `end`. */
+  /** Address of the middle table's entry over `hva`, or -1 when there is no middle table. */
+  pmdSlot(hva: number): Hpa | -1 {
+    const middle = this.table(this.rootSlot(hva))
+    return middle === -1 ? -1 : this.middleSlot(middle, hva)
+  }
+
+  /** The leaf that maps the 2 MiB around `hva` as one, or 0. */
+  hugePmd(hva: number): number {
+    const slot = this.pmdSlot(hva)
+    if (slot === -1) return 0
+    const pmd = this.memory.readLow(slot)
+    return pmd === 0 || isTablePte(pmd) ? 0 : pmd
+  }
+
+  /** Is there neither a leaf table nor a huge mapping over `hva`? */
+  isPmdNone(hva: number): boolean {
+    const slot = this.pmdSlot(hva)
+    return slot === -1 || this.memory.readLow(slot) === 0
+  }
+
+  /** The first address in [hva, end) that has a leaf table or a huge mapping, or `end`. */
   nextPopulated(hva: number, end: number): number {
     let at = hva
     while (at < end) {
@@ -59,7 +82,7 @@ export class PageTable {
         at = at - (at % PGDIR_SIZE) + PGDIR_SIZE
         continue
       }
-      if (this.table(this.middleSlot(middle, at)) !== -1) return at
+      if (this.memory.readLow(this.middleSlot(middle, at)) !== 0) return at
       at = at - (at % PMD_SIZE) + PMD_SIZE
     }
     return end
@@ -114,27 +137,36 @@ export class PageTable {
 }
 
 /**
- * Makes sure that `hva` has a leaf table (Linux: pte_alloc). May reclaim; not under the page-table lock.
+ * Makes sure that `hva` has a middle table (Linux: pmd_alloc). May reclaim; not under the page-table lock.
  * Preconditions: the mmap lock is held, so that no table of the range is being freed.
+ * @throws KernelError ENOMEM
+ */
+export async function pmdAlloc(mm: Mm, hva: Hva): Promise<void> {
+  const table = mm.pageTable
+  if (table.middleTable(hva) !== -1) return
+  const { allocator, memory } = mm.kernel
+  const middle = await allocator.allocPages(0, 'table', mm.id)
+  memory.zeroFrame(middle)
+  await mm.pageTableLock.lock()
+  const lost = table.middleTable(hva) !== -1
+  if (!lost) table.linkMiddle(hva, middle)
+  mm.pageTableLock.unlock()
+  if (lost) allocator.put(middle)
+}
+
+/**
+ * Makes sure that `hva` has a leaf table, unless a huge mapping is in its place (Linux: pte_alloc). As `pmdAlloc`.
  * @throws KernelError ENOMEM
  */
 export async function pteAlloc(mm: Mm, hva: Hva): Promise<void> {
   const table = mm.pageTable
-  if (table.leafTable(hva) !== -1) return
+  if (!table.isPmdNone(hva)) return
   const { allocator, memory } = mm.kernel
-  if (table.middleTable(hva) === -1) {
-    const middle = await allocator.allocPages(0, 'table', mm.id)
-    memory.zeroFrame(middle)
-    await mm.pageTableLock.lock()
-    const lost = table.middleTable(hva) !== -1
-    if (!lost) table.linkMiddle(hva, middle)
-    mm.pageTableLock.unlock()
-    if (lost) allocator.put(middle)
-  }
+  await pmdAlloc(mm, hva)
   const leaf = await allocator.allocPages(0, 'table', mm.id)
   memory.zeroFrame(leaf)
   await mm.pageTableLock.lock()
-  const lost = table.leafTable(hva) !== -1
+  const lost = !table.isPmdNone(hva)
   if (!lost) table.linkLeaf(hva, leaf)
   mm.pageTableLock.unlock()
   if (lost) allocator.put(leaf)

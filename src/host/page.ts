@@ -14,7 +14,7 @@ import type { Scheduler } from '../sched/index.ts'
 import { pageLock } from './locks.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
-import type { StableNode } from './ksm.ts'
+import type { StableNode } from './ksm-merge.ts'
 
 /** The page was used since reclaim last looked. */
 export const PG_REFERENCED: number = 1 << 0
@@ -38,6 +38,9 @@ export const PG_UPTODATE: number = 1 << 8
 export const PG_WRITEBACK: number = 1 << 9
 /** Taken off the LRU lists by somebody who works on it. */
 export const PG_ISOLATED: number = 1 << 10
+
+/** Nobody used the page since somebody called it idle (see page-idle.ts). */
+export const PG_IDLE: number = 1 << 11
 
 /** What a frame is used for. */
 export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as const

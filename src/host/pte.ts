@@ -11,7 +11,7 @@
  * R2 A PTE is written under the page-table lock of its mm. Hardware alone sets A and D, at any time: whoever clears
  *    a PTE takes the value that was there in the step of clearing it.
  */
-import { PTE_A, PTE_D, PTE_G, PTE_R, PTE_RSW_LOW, PTE_U, PTE_V, PTE_W, PTE_X } from '../hardware/index.ts'
+import { PTE_A, PTE_D, PTE_G, PTE_R, PTE_RSW_HIGH, PTE_RSW_LOW, PTE_U, PTE_V, PTE_W, PTE_X } from '../hardware/index.ts'
 import type { Pfn } from '../base/index.ts'
 
 export const PROT_NONE = 0
@@ -23,6 +23,8 @@ export const PROT_EXEC = 4
 const PTE_PROT_NONE = PTE_G
 /** No reference and no rmap: the zero page. */
 export const PTE_SPECIAL: number = PTE_RSW_LOW
+/** Written since the last look (see soft-dirty.ts). */
+const PTE_SOFT_DIRTY: number = PTE_RSW_HIGH
 const PPN_SHIFT = 10
 
 /** Types of the non-present entries that stand for a page under migration, mapped read-only or writable. */
@@ -45,7 +47,10 @@ export const ptePfn = (pte: number): Pfn => (pte >>> PPN_SHIFT) as Pfn
 
 export const pteWrprotect = (pte: number): number => (pte & ~PTE_W) >>> 0
 export const pteMkwrite = (pte: number): number => (pte | PTE_W) >>> 0
-export const pteMkdirty = (pte: number): number => (pte | PTE_D) >>> 0
+/** With the soft-dirty mark: this is where a store is noticed by software. */
+export const pteMkdirty = (pte: number): number => (pte | PTE_D | PTE_SOFT_DIRTY) >>> 0
+export const pteSoftDirty = (pte: number): boolean => (pte & PTE_SOFT_DIRTY) !== 0
+export const pteClearSoftDirty = (pte: number): number => (pte & ~PTE_SOFT_DIRTY) >>> 0
 export const pteMkclean = (pte: number): number => (pte & ~PTE_D) >>> 0
 export const pteMkyoung = (pte: number): number => (pte | PTE_A) >>> 0
 export const pteMkold = (pte: number): number => (pte & ~PTE_A) >>> 0
@@ -56,8 +61,9 @@ function protFlags(prot: number): number {
   return PTE_V | PTE_U | PTE_R | ((prot & PROT_EXEC) === 0 ? 0 : PTE_X)
 }
 
-/** A young, clean, read-only PTE for a frame. */
-export const mkPte = (pfn: Pfn, prot: number): number => ((pfn << PPN_SHIFT) | protFlags(prot) | PTE_A) >>> 0
+/** A young, clean, read-only PTE for a frame; soft-dirty, as everything is that was mapped since the last look. */
+export const mkPte = (pfn: Pfn, prot: number): number =>
+  ((pfn << PPN_SHIFT) | protFlags(prot) | PTE_A | PTE_SOFT_DIRTY) >>> 0
 
 /** The same frame and the same A, D and soft bits under another protection; never writable. */
 export const pteModify = (pte: number, prot: number): number =>

@@ -22,8 +22,18 @@ import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import { mmuNotifierClearFlushYoung } from '../notifier/index.ts'
 import type { AddressSpace } from './address-space.ts'
 import type { AnonVma } from './anon-vma.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE } from './page.ts'
+import {
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_IDLE,
+  PG_KSM,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+} from './page.ts'
 import {
   pteDirty,
   pteMkclean,
@@ -79,6 +89,12 @@ export function slotThatMaps(vma: Vma, hva: Hva, pfn: Pfn): Hpa | -1 {
   return ptePresent(pte) && !pteSpecial(pte) && ptePfn(pte) === pfn ? slot : -1
 }
 
+/** A page that is to be aged or unmapped for itself needs a PTE of its own. */
+export async function splitIfHuge(vma: Vma, hva: Hva, pfn: Pfn): Promise<void> {
+  const { pageTable } = vma.mm
+  if (pageTable.hugePmd(hva) !== 0 && ptePfn(pageTable.read(hva)) === pfn) await splitHugePmd(vma.mm, hva)
+}
+
 /**
  * Was the page used since this was last asked, by the host or by a client? Clears the marks (Linux: folio_referenced).
  * @returns the number of PTEs through which it was used
@@ -89,11 +105,13 @@ export async function pageReferenced(kernel: Kernel, pfn: Pfn): Promise<number> 
     if (await pageReferencedOne(vma, hva, pfn)) referenced++
     return true
   })
+  if (referenced > 0) kernel.pages.clear(pfn, PG_IDLE)
   return referenced
 }
 
 async function pageReferencedOne(vma: Vma, hva: Hva, pfn: Pfn): Promise<boolean> {
   const { mm } = vma
+  await splitIfHuge(vma, hva, pfn)
   await mm.pageTableLock.lock()
   const slot = slotThatMaps(vma, hva, pfn)
   if (slot === -1) {
@@ -123,6 +141,7 @@ export async function tryToUnmap(kernel: Kernel, pfn: Pfn): Promise<boolean> {
 /** One place of `tryToUnmap`. @returns false when the page has to stay */
 export async function tryToUnmapOne(vma: Vma, hva: Hva, pfn: Pfn): Promise<boolean> {
   const { mm } = vma
+  await splitIfHuge(vma, hva, pfn)
   const range = mm.range(hva, hva + PAGE_SIZE, 'CLEAR')
   await mm.invalidateRangeStart(range)
   await mm.pageTableLock.lock()

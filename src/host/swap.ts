@@ -6,7 +6,7 @@
  * R3 A page enters the cache and leaves it with its page lock held, and the cache holds one reference.
  * R4 Everything but the transfers is one step (Linux: the swap lock).
  */
-import { KernelBug, KernelError } from '../base/index.ts'
+import { KernelBug } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
 import type { PhysicalMemory } from '../hardware/index.ts'
 import type { Kernel } from './kernel.ts'
@@ -177,11 +177,4 @@ export function freePageAndSwapCache(kernel: Kernel, pfn: Pfn): void {
   const { pages } = kernel
   if (pages.test(pfn, PG_SWAPCACHE | PG_ANON) && pages.maps(pfn) === 0) kernel.swap.tryToFreeCache(pfn)
   kernel.allocator.put(pfn)
-}
-
-/** @throws KernelError EINVAL */
-export function checkSlots(slots: number): void {
-  if (!Number.isInteger(slots) || slots < 0) {
-    throw new KernelError('EINVAL', `swapPages is ${slots}: expected 0 or a number of pages`)
-  }
 }

@@ -23,12 +23,3 @@ export function flushTlbRange(mm: Mm, start: number, end: number): void {
   const { trace } = mm.kernel
   if (trace.on) trace.emit({ name: 'tlb_flush', mm: mm.id, start, end })
 }
-
-export function flushTlbPage(mm: Mm, hva: number): void {
-  flushTlbRange(mm, hva, hva + PAGE_SIZE)
-}
-
-/** Forgets every translation of the mm. */
-export function flushTlbMm(mm: Mm): void {
-  flushTlbRange(mm, 0, mm.taskSize)
-}

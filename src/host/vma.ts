@@ -13,11 +13,15 @@ import type { Hva } from '../base/index.ts'
 import type { AddressSpace } from './address-space.ts'
 import { anonVmaClone, unlinkAnonVmas } from './anon-vma.ts'
 import type { AnonVma } from './anon-vma.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Mm } from './mm.ts'
+import { PMD_SIZE } from './page-table.ts'
 import { PROT_EXEC, PROT_READ, PROT_WRITE, protText } from './pte.ts'
 
 /** KSM may merge its pages (MADV_MERGEABLE). */
 export const VM_MERGEABLE = 1
+/** Faults map 2 MiB at once where they can (MADV_HUGEPAGE). */
+export const VM_HUGEPAGE = 2
 
 export interface VmaFields {
   readonly start: number
@@ -141,6 +145,7 @@ export async function vmaUnlink(vma: Vma): Promise<void> {
  * @returns the new VMA
  */
 export async function splitVma(vma: Vma, at: number): Promise<Vma> {
+  if (at % PMD_SIZE !== 0) await splitHugePmd(vma.mm, at)
   const upper = new Vma(vma.mm, {
     start: at,
     end: vma.end,

@@ -23,10 +23,11 @@ const CLUSTER = 32
 /** Passes over the lists before reclaim gives up (DEF_PRIORITY). */
 const PASSES = 4
 
-type Verdict = 'reclaimed' | 'activated' | 'kept'
+/** What became of a page that reclaim looked at. */
+export type ReclaimVerdict = 'reclaimed' | 'activated' | 'kept'
 
 export class Reclaim implements Reclaimer {
-  private readonly kernel: Kernel
+  protected readonly kernel: Kernel
   /** Tasks that reclaim now: their own allocations must not reclaim again (PF_MEMALLOC). */
   private readonly reclaiming: Set<Task> = new Set()
   /** Those who found all pages in the hands of others wait here for the end of an isolation. */
@@ -111,7 +112,7 @@ export class Reclaim implements Reclaimer {
   }
 
   /** Moves the oldest active pages to the inactive list. What was used there comes back from there. */
-  private async shrinkActive(count: number): Promise<void> {
+  protected async shrinkActive(count: number): Promise<void> {
     const { lru } = this.kernel
     for (let left = count; left > 0; left--) {
       const pfn = lru.oldest('active')
@@ -127,10 +128,10 @@ export class Reclaim implements Reclaimer {
   }
 
   /** Decides about an isolated page and ends its isolation. @returns true when its frame was freed */
-  private async shrinkPage(pfn: Pfn, ignoreReferences: boolean): Promise<boolean> {
+  protected async shrinkPage(pfn: Pfn, ignoreReferences: boolean): Promise<boolean> {
     const { lru, pages, trace, swap, allocator } = this.kernel
     const lock = pages.lockOf(pfn)
-    let verdict: Verdict = 'kept'
+    let verdict: ReclaimVerdict = 'kept'
     let referenced = false
     if (lock.tryLock()) {
       referenced = !ignoreReferences && (await this.wasReferenced(pfn))
@@ -149,14 +150,14 @@ export class Reclaim implements Reclaimer {
     return verdict === 'reclaimed'
   }
 
-  private async wasReferenced(pfn: Pfn): Promise<boolean> {
+  protected async wasReferenced(pfn: Pfn): Promise<boolean> {
     const { pages } = this.kernel
     const byPtes = pages.maps(pfn) > 0 && (await pageReferenced(this.kernel, pfn)) > 0
     return pages.testAndClear(pfn, PG_REFERENCED) || byPtes
   }
 
   /** Unmaps, writes, and frees an unused page. The page is locked and isolated. */
-  private async evict(pfn: Pfn): Promise<Verdict> {
+  protected async evict(pfn: Pfn): Promise<ReclaimVerdict> {
     const { kernel } = this
     const { pages, swap } = kernel
     const anonymous = pages.test(pfn, PG_ANON)
@@ -174,7 +175,7 @@ export class Reclaim implements Reclaimer {
   }
 
   /** A page of a memory file gives its place to a swap slot (Linux: shmem_writepage). @returns false when swap is full */
-  private moveToSwap(pfn: Pfn): boolean {
+  protected moveToSwap(pfn: Pfn): boolean {
     const { pages, swap } = this.kernel
     const file = pages.mapping[pfn] as AddressSpace | null
     if (file === null || file.storage !== 'memory') return true
@@ -191,7 +192,7 @@ export class Reclaim implements Reclaimer {
   }
 
   /** Writes a page to its slot or block. @returns false when that failed */
-  private async pageout(pfn: Pfn): Promise<boolean> {
+  protected async pageout(pfn: Pfn): Promise<boolean> {
     const { pages, swap, trace } = this.kernel
     if (!pages.test(pfn, PG_SWAPCACHE)) return await writeBackPage(this.kernel, pfn)
     const slot = pages.private[pfn] as number
@@ -210,7 +211,7 @@ export class Reclaim implements Reclaimer {
   }
 
   /** The page leaves its cache, if nobody came back to it. One step. */
-  private removeMapping(pfn: Pfn): boolean {
+  protected removeMapping(pfn: Pfn): boolean {
     const { pages, swap, allocator } = this.kernel
     const cached = pages.test(pfn, PG_SWAPCACHE)
     const file = !pages.test(pfn, PG_ANON) && !cached ? (pages.mapping[pfn] as AddressSpace | null) : null

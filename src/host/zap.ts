@@ -9,10 +9,12 @@
  * R3 When the gather is full: lock dropped, host flush, batch freed, on with the rest.
  */
 import { PAGE_SIZE } from '../base/index.ts'
-import type { Hpa, Pfn } from '../base/index.ts'
+import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import type { MmuNotifierEvent } from '../notifier/index.ts'
+import { zapHugePmd } from './huge-memory.ts'
+import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Mm } from './mm.ts'
-import { MmuGather } from './mmu-gather.ts'
+import type { MmuGather } from './mmu-gather.ts'
 import { PG_ANON, PG_DIRTY, PG_REFERENCED } from './page.ts'
 import { PGDIR_SIZE, PMD_SIZE, TASK_SIZE, pmdAddrEnd } from './page-table.ts'
 import { isSwapEntry, pteDirty, pteNone, ptePfn, ptePresent, pteSpecial, pteYoung, swapOffset } from './pte.ts'
@@ -37,8 +39,15 @@ export async function unmapPageRange(
   let hva = table.nextPopulated(start, end)
   while (hva < end) {
     const stop = pmdAddrEnd(hva, end)
+    const whole = hva % PMD_SIZE === 0 && stop - hva === PMD_SIZE
+    if (!whole) await splitHugePmd(mm, hva)
     await mm.pageTableLock.lock()
-    hva = zapPteRange(gather, vma, hva, stop, keepCows)
+    if (table.hugePmd(hva) === 0) {
+      hva = zapPteRange(gather, vma, hva, stop, keepCows)
+    } else if (whole) {
+      zapHugePmd(gather, mm, hva as Hva)
+      hva = stop
+    }
     mm.pageTableLock.unlock()
     if (gather.isFull) gather.flushMmu()
     if (hva === stop) hva = table.nextPopulated(hva, end)
@@ -101,7 +110,7 @@ export async function zapPageRange(
 ): Promise<void> {
   const { mm } = vma
   const range = mm.range(start, end, event)
-  const gather = new MmuGather(mm)
+  const gather = mm.newGather()
   await mm.invalidateRangeStart(range)
   await unmapPageRange(gather, vma, start, end, options)
   await mm.invalidateRangeEnd(range)

@@ -140,7 +140,7 @@ export class Scheduler {
         result = await body()
       })
       this.phase = 'breathing'
-      nextTurn(() => this.burst())
+      nextTurn(() => this.burst(() => this.dispatch()))
     })
   }
 
@@ -174,6 +174,7 @@ export class Scheduler {
     const task = this.current
     task.where = what
     this.policy.footprint?.(task, object, access)
+    this.wakeSpinners()
     if (this.ready.length === 0) return
     const choice = this.decide('point', this.ready.length + 1)
     if (choice === 0) return
@@ -190,7 +191,11 @@ export class Scheduler {
   async yieldNow(): Promise<void> {
     const task = this.current
     task.where = 'yield'
-    if (this.ready.length === 0 && !this.burstIsOver()) return
+    this.wakeSpinners()
+    if (this.ready.length === 0) {
+      if (this.burstIsOver()) await this.breathe(task)
+      return
+    }
     const parked = park(task.handle)
     this.makeReady(task)
     this.dispatch()
@@ -224,7 +229,7 @@ export class Scheduler {
     if (this.contended) await this.point(this, 'r', options.why)
     if (condition()) return
     const task = this.current
-    const target = { describe: () => options.why, holders: options.holders ?? (() => []) }
+    const target = { spins: true, describe: () => options.why, holders: options.holders ?? (() => []) }
     const spinner = { task, condition }
     this.spinners.push(spinner)
     while (!condition()) await this.block(target)
@@ -297,7 +302,7 @@ export class Scheduler {
   private dispatch(): void {
     if (this.burstIsOver()) {
       this.phase = 'breathing'
-      nextTurn(() => this.burst())
+      nextTurn(() => this.burst(() => this.dispatch()))
       return
     }
     this.wakeSpinners()
@@ -326,10 +331,13 @@ export class Scheduler {
     }
     if (this.trace.on) {
       const prev = this.running
-      const prevState = prev === null || prev.state === 'done' ? 'X' : prev.state === 'blocked' ? 'D' : 'R'
-      this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      // A task that only let the surrounding program breathe has not switched: real time leaves no trace.
+      const prevState = switchState(prev)
+      if (prev !== next || prevState === 'D') {
+        this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
+      }
     }
-    this.contended = this.policy.preemptive && this.ready.length > 0
+    this.contended = this.policy.preemptive && this.ready.length + this.spinners.length > 0
     this.running = next
     next.state = 'running'
     step(next.handle)
@@ -375,13 +383,21 @@ export class Scheduler {
     return false
   }
 
-  private burst(): void {
+  /** Gives the surrounding program its turn; then the running task goes on, without a decision or a trace of it (R3). */
+  private async breathe(task: Task): Promise<void> {
+    const parked = park(task.handle)
+    this.phase = 'breathing'
+    nextTurn(() => this.burst(() => step(task.handle)))
+    await parked
+  }
+
+  private burst(begin: () => void): void {
     this.onTurn?.()
     this.phase = 'running'
     this.burstEnds = realMilliseconds() + BURST_MILLISECONDS
     this.untilCheck = BURST_CHECK
     afterMicrotasks(() => this.drained())
-    this.dispatch()
+    begin()
   }
 
   /** No microtask is left: legitimate only between bursts and at the end. */
@@ -403,6 +419,12 @@ export class Scheduler {
     if (task === null) return NOBODY
     return { task: task.name, pid: task.pid, cpu: task.cpu, now: this.clock.now }
   }
+}
+
+/** As Linux prints it: X has ended, D sleeps, R could go on or spins. */
+function switchState(task: Task | null): 'R' | 'D' | 'X' {
+  if (task === null || task.state === 'done') return 'X'
+  return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
 }
 
 const SLEEP: WaitTarget = { describe: () => 'a timer', holders: () => [] }

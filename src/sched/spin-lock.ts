@@ -13,6 +13,8 @@ export class SpinLock extends OwnedLock {
     this.label = `spin lock ${this.name}`
   }
 
+  readonly spins = true
+
   describe(): string {
     return this.label
   }

@@ -12,6 +12,8 @@ export type TaskState = 'ready' | 'running' | 'blocked' | 'done'
 export interface WaitTarget {
   /** For reports: `mutex mmuLock`. */
   describe(): string
+  /** True when the waiter spins: it does not sleep. */
+  readonly spins?: boolean
   /** The tasks that can end the wait, as far as the object knows. */
   holders(): readonly Task[]
 }

@@ -47,12 +47,17 @@ export function lockCard(lock: LockClass, classes: readonly LockClass[]): string
     `| type | ${lock.type}: ${WAITS[lock.type]} |`,
     `| inside | ${names(outer)} |`,
     `| outside | ${names(inner)} |`,
-    `| several at once | ${lock.nests ? 'yes, in an order that the code defines' : 'no'} |`,
+    `| several at once | ${severalAtOnce(lock)} |`,
     `| protects | ${lock.protects} |`,
   ].join('\n')
 }
 
 const names = (locks: readonly LockClass[]): string => locks.map((lock) => `\`${lock.name}\``).join(', ') || 'nothing'
+
+function severalAtOnce(lock: LockClass): string {
+  if (lock.type === 'srcu') return 'yes: read sections nest'
+  return lock.nests ? 'yes, in an order that the code defines' : 'no'
+}
 
 export interface LockRoom {
   /** Room that declares them. */

@@ -29,11 +29,11 @@ export function progressBlock(run: RunProgress): string[] {
   const width = Math.max(...run.guests.map((g) => g.name.length))
   const used = (run.frames - run.framesFree) / run.frames
   return [
-    `virtual time ${timeText(run.now).padStart(9)}    host memory ${bar(used)} of ${bytesText(run.frames * 4096)}    swap ${bytesText(run.swapUsed * 4096)}`,
+    `virtual time ${timeText(run.now).padStart(9)}  host memory ${bar(used)} of ${bytesText(run.frames * 4096)}  swap ${bytesText(run.swapUsed * 4096)}`,
     ...run.guests.map(
       (g) =>
-        `  ${g.name.padEnd(width)}  ${g.state.padEnd(9)} ${countText(g.instructions).padStart(12)} instructions` +
-        ` ${countText(g.faults).padStart(8)} faults ${countText(g.zaps).padStart(8)} zaps`,
+        `  ${g.name.padEnd(width)}  ${g.state.padEnd(9)} ${countText(g.instructions).padStart(11)} instructions` +
+        ` ${countText(g.faults).padStart(7)} faults ${countText(g.zaps).padStart(7)} zaps`,
     ),
     `  ${countText(run.storms)} storm operations, ${countText(run.checks)} checks, ${countText(run.violations)} violations`,
   ]

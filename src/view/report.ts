@@ -72,7 +72,8 @@ export function guestLines(report: RunReport): string[] {
       row('sptes write-protected', (mm) => mm.sptesWriteProtected),
       row('sptes changed by change_pte', (mm) => mm.sptesChanged),
       row('young answers', (mm) => mm.youngAnswers),
-      row('guest table pages shadowed', (mm) => mm.shadowPages),
+      row('table pages built', (mm) => mm.tablePages),
+      row('  shadows of guest tables', (mm) => mm.shadowPages),
       row('guest table stores trapped', (mm) => mm.tableWrites),
       row('invalidation windows', (mm) => total(mm.windows)),
       row('hooks called', (mm) => hooks(mm).calls),
@@ -103,6 +104,7 @@ export function hostLines(report: RunReport): string[] {
     `frames   ${countText(host.framesAllocated)} allocated, ${countText(host.framesFreed)} freed`,
     `reclaim  ${verdicts.length === 0 ? 'idle' : verdicts.join(', ')}`,
     `swap     ${countText(host.swapWrites)} pages written, ${countText(host.swapReads)} read`,
+    `moved    ${countText(host.migrated)} pages to other frames`,
     ...(host.outOfMemory === 0 ? [] : [`out of memory ${countText(host.outOfMemory)} times`]),
   ]
 }

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { ROOT, declares, linkedPath, readText, roomExports } from './sources.ts'
@@ -8,21 +8,19 @@ const DOCUMENT = 'docs/kernel-names.md'
 interface Row {
   readonly kernel: string
   readonly ours: string
-  readonly isInside: boolean
   readonly file: string
 }
 
-const ROW = /^\| `([^`]+)` \| `([^`]+)`( \(inside the room\))? \| \[[^\]]+\]\(([^)]+)\) \|$/
+const ROW = /^\| `([^`]+)` \| `([^`]+)` \| \[[^\]]+\]\(([^)]+)\) \|$/
 
 const lines = readText(DOCUMENT)
   .split('\n')
   .filter((line) => line.startsWith('| `'))
 const rows = lines.map((line): Row => {
-  const [, kernel, ours, inside, target] = ROW.exec(line) ?? []
+  const [, kernel, ours, target] = ROW.exec(line) ?? []
   return {
     kernel: kernel ?? line,
     ours: ours ?? '',
-    isInside: inside !== undefined,
     file: linkedPath(DOCUMENT, target ?? '') ?? '',
   }
 })
@@ -35,30 +33,9 @@ test('every row has a kernel name, a name of ours, and a file that exists', (t) 
   }
 })
 
-test('every name is declared in the file that its row names', (t) => {
+test('every name is declared and exported by the file that its row names', (t) => {
   for (const { kernel, ours, file } of rows) t.true(declares(file, ours), `${kernel}: ${ours} in ${file}`)
 })
-
-test('every name is exported from its room, or marked as inside it (UMBRA_UPDATE=1 corrects the marks)', (t) => {
-  if (process.env['UMBRA_UPDATE'] === '1') {
-    writeFileSync(join(ROOT, DOCUMENT), readText(DOCUMENT).split('\n').map(corrected).join('\n'))
-    t.pass()
-    return
-  }
-  for (const { kernel, ours, isInside, file } of rows) {
-    const room = file.split('/')[1]!
-    t.is(roomExports(room).has(ours.split('.')[0]!), !isInside, `${kernel}: ${ours} of src/${room}`)
-  }
-})
-
-/** The line with the mark that it should have. */
-function corrected(line: string): string {
-  const [, kernel, ours, , target] = ROW.exec(line) ?? []
-  if (kernel === undefined || ours === undefined || target === undefined) return line
-  const room = target.split('/')[2]!
-  const mark = roomExports(room).has(ours.split('.')[0]!) ? '' : ' (inside the room)'
-  return `| \`${kernel}\` | \`${ours}\`${mark} | [${target.slice(3)}](${target}) |`
-}
 
 test('no kernel name has two rows', (t) => {
   const names = rows.map((row) => row.kernel)

@@ -9,6 +9,7 @@ const run = promisify(execFile)
 
 /** A line that the example must print: what it is there to show. */
 const SHOWS: readonly (readonly [example: string, ...lines: RegExp[]])[] = [
+  ['your-own-client', /^the GPU was told 1 time\(s\); 20000 ns have passed$/m],
   ['notifier-client', /^ {2}40000 ns {2}munmap has returned/m, /^unregistered: the card knows 0 pages/m],
   [
     'sleeping-hook',

@@ -1,5 +1,6 @@
 /** A hart as an SBI guest sees it: entry state, CSRs, traps, interrupts, sret, exits. */
 import test from 'ava'
+import type { Gvn } from '../../src/base/index.ts'
 import {
   Assembler,
   Cause,
@@ -10,6 +11,7 @@ import {
   Exit,
   Hart,
   HartState,
+  Interpreter,
   Interrupt,
   ReservationTable,
 } from '../../src/guest/index.ts'
@@ -383,6 +385,21 @@ test('a miss that needs the host exits at the instruction with nothing changed, 
   t.is(bench.hart.register(A0), 99n)
 })
 
+test('an atomic that needs the host says so, and cannot be completed as a device access', (t) => {
+  for (const [name, complete] of [
+    ['lr.w', (b: TestBench) => b.hart.completeLoad(0n)],
+    ['sc.w', (b: TestBench) => b.hart.completeStore()],
+    ['amoswap.w', (b: TestBench) => b.hart.completeStore()],
+  ] as const) {
+    const bench = new TestBench().at(BASE).put(name, { rd: T0, rs1: A1 })
+    bench.hart.setRegister(A1, 0x8000_3000n)
+    bench.memory.exits.add(0x80003)
+    t.is(bench.engine.run(1), Exit.MEMORY_FAULT)
+    t.true(bench.hart.pending.atomic)
+    t.throws(() => complete(bench), { message: /no plain/ })
+  }
+})
+
 test('a device completes loads of each width with their extension, and stores with their bytes', (t) => {
   const loads: readonly (readonly [string, bigint])[] = [
     ['lb', 0xffff_ffff_ffff_ff80n],
@@ -465,6 +482,46 @@ test('addresses wrap around at 2^64', (t) => {
   pc.hart.pc = ones - 1n
   pc.engine.run(1)
   t.is(pc.csr('stval'), ones - 1n)
+})
+
+test('pc carries and borrows between its halves', (t) => {
+  const memory = new FlatMemory(0xffff_f000, 8192)
+  const hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
+  const engine = new Interpreter(hart)
+  const asm = new Assembler()
+  hart.reset(0xffff_fffcn, 0n)
+  memory.bytes.write32(0xffc as never, asm.word('addi', {}))
+  memory.bytes.write32(0x1000 as never, asm.word('beq', { imm: 0x20 }))
+  memory.bytes.write32(0x1020 as never, asm.word('beq', { imm: -0x30 }))
+  memory.bytes.write32(0xff0 as never, asm.word('beq', { imm: 0x14 }))
+  const seen: bigint[] = []
+  for (let n = 0; n < 4; n++) {
+    engine.run(1)
+    seen.push(hart.pc)
+  }
+  t.deepEqual(seen, [0x1_0000_0000n, 0x1_0000_0020n, 0xffff_fff0n, 0x1_0000_0004n])
+})
+
+test('a change of privilege by trap or sret is obeyed by the very next fetch, in the same page', (t) => {
+  class UserCode extends FlatMemory {
+    override translateFetch(page: Gvn): number {
+      if ((this.context & Context.SUPERVISOR) === 0) return super.translateFetch(page)
+      this.missCause = Cause.INSTRUCTION_PAGE_FAULT
+      return -1
+    }
+  }
+  const memory = new UserCode(BASE, 4096)
+  const hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
+  hart.reset(BigInt(BASE), 0n)
+  hart.writeCsr(CSR_ADDRESS.sepc, BigInt(BASE))
+  hart.writeCsr(CSR_ADDRESS.stvec, BigInt(BASE + 8))
+  hart.sret()
+  t.false(hart.supervisor)
+  memory.bytes.write32(0 as never, new Assembler().word('ecall'))
+  memory.bytes.write32(8 as never, new Assembler().word('addi', { rd: T0, rs1: 0, imm: 1 }))
+  new Interpreter(hart).run(2)
+  t.is(hart.register(T0), 0n)
+  t.is(hart.readCsr(CSR_ADDRESS.scause), BigInt(Cause.INSTRUCTION_PAGE_FAULT))
 })
 
 test('the budget counts tried instructions, so that a handler that cannot be fetched ends', (t) => {

@@ -1,17 +1,19 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { KernelError, MiB } from '../../src/base/index.ts'
 import type { TraceEvent } from '../../src/base/index.ts'
-import { Machine, RAM_BASE, parseProgram } from '../../src/guest/index.ts'
+import { Assembler, Machine, RAM_BASE, parseProgram } from '../../src/guest/index.ts'
 import type { MachineOptions, MachineResult, MmioDevice } from '../../src/guest/index.ts'
 import { Kernel } from '../../src/host/index.ts'
 import { random } from '../../src/sched/index.ts'
 import type { KernelOptions } from '../../src/host/index.ts'
 
-const prebuilt = (name: string): Uint8Array =>
-  new Uint8Array(readFileSync(fileURLToPath(new URL(`../../../examples/guests/prebuilt/${name}.elf`, import.meta.url))))
+const guests = fileURLToPath(new URL('../../../examples/guests/', import.meta.url))
+const prebuilt = (name: string): Uint8Array => new Uint8Array(readFileSync(join(guests, 'prebuilt', `${name}.elf`)))
 
 /** Boot arguments that keep the runs short. */
 const BOOTARGS: Readonly<Record<string, string>> = {
@@ -99,6 +101,29 @@ test('paging is right in every way that a VM can be set up', async (t) => {
   }
   const vm = { paging: 'shadow', shadowPageLimit: 12 } as const
   shutDown(t, await runGuest('paging', { vm }), 'paging', 'with few shadow pages')
+})
+
+test('QEMU prints what is expected here', (t) => {
+  if (process.env['UMBRA_LONG'] !== '1') {
+    t.log('skipped: set UMBRA_LONG=1')
+    t.pass()
+    return
+  }
+  const tools = ['qemu-system-riscv64', 'riscv64-unknown-elf-gcc', 'fdtput']
+  const absent = tools.find((tool) => spawnSync(tool, ['--version']).error !== undefined)
+  if (absent !== undefined) {
+    t.log(`skipped: ${absent} is not installed`)
+    t.pass()
+    return
+  }
+  for (const [guest, expected] of Object.entries(EXPECTED)) {
+    const harts = guest === 'smp' || guest === 'selfmod' ? '2' : '1'
+    const file = join(guests, 'prebuilt', `${guest}.elf`)
+    const output = spawnSync(join(guests, 'qemu.sh'), [file, harts, BOOTARGS[guest] ?? ''])
+      .stdout.toString()
+      .replaceAll('\r', '')
+    t.is(output.slice(-expected.length), expected, guest)
+  }
 })
 
 test('a quantum of any length gives the same output', async (t) => {
@@ -380,6 +405,49 @@ test('harts agree under random schedules, with reclaim going on', async (t) => {
       })
       kernel.assertBalanced()
     }
+  }
+})
+
+/** A Linux Image that increments the doubleword at its byte 2048 for ever, by lr.d and sc.d. */
+function counterImage(): Uint8Array {
+  const asm = new Assembler()
+  const image = new Uint8Array(4096)
+  const view = new DataView(image.buffer)
+  const words = [
+    asm.word('auipc', { rd: 12, imm: 0 }),
+    asm.word('addi', { rd: 12, rs1: 12, imm: 2048 - 64 }),
+    asm.word('lr.d', { rd: 5, rs1: 12 }),
+    asm.word('addi', { rd: 5, rs1: 5, imm: 1 }),
+    asm.word('sc.d', { rd: 6, rs1: 12, rs2: 5 }),
+    asm.word('jal', { rd: 0, imm: -12 }),
+  ]
+  view.setUint32(0, asm.word('jal', { rd: 0, imm: 64 }), true)
+  for (const [i, word] of words.entries()) view.setUint32(64 + 4 * i, word, true)
+  view.setBigUint64(16, BigInt(image.length), true)
+  view.setUint32(56, 0x05435352, true)
+  return image
+}
+
+test('an atomic of the guest never undoes a store of the host', async (t) => {
+  for (const quantum of [1, 2, 3, 5]) {
+    const kernel = new Kernel({ frames: 8192 })
+    await kernel.run(async () => {
+      const machine = await Machine.create(kernel, { name: 'counter', program: counterImage(), quantum })
+      const thread = machine.mm.createThread()
+      const at = machine.ram.start + 2048
+      machine.start()
+      for (let round = 1n; round <= 200n; round++) {
+        await kernel.sched.sleep(7)
+        const value = await thread.load64(at)
+        if (value >> 32n !== round - 1n) t.fail(`quantum ${quantum}: store ${round - 1n} is lost`)
+        await thread.store64(at, (round << 32n) | (value & 0xffff_ffffn))
+      }
+      await kernel.sched.sleep(100)
+      t.true(((await thread.load64(at)) & 0xffff_ffffn) > 100n, 'the guest makes progress')
+      thread.exit()
+      await machine.destroy()
+    })
+    kernel.assertBalanced()
   }
 })
 

@@ -11,6 +11,7 @@ import { Mirror } from './mirror.ts'
 
 const SCALE = Number(process.env['UMBRA_RUNS'] ?? 1)
 const FIRST = Number(process.env['UMBRA_SEED'] ?? 1)
+const PMD_SIZE = 512 * PAGE_SIZE
 const PAGES = 6
 const ROUNDS = 12
 
@@ -23,6 +24,7 @@ class Race {
   readonly mirrors: Mirror[] = []
   readonly threads: HostThread[] = []
   readonly seed: number
+  private readonly huge: boolean
   private draw: number
   /** Addresses of the regions: contents there are kept, or may be dropped at any time. */
   kept = 0
@@ -33,7 +35,8 @@ class Race {
   private moving = false
   outOfMemory = 0
 
-  constructor(options: KernelOptions, seed: number) {
+  constructor(options: KernelOptions, seed: number, huge: boolean) {
+    this.huge = huge
     this.seed = seed
     this.draw = seed * 2654435761
     this.kernel = new Kernel({ ...options, seed, policy: random(seed) })
@@ -80,8 +83,8 @@ class Race {
     const { kernel } = this
     await kernel.run(async () => {
       const mm = await kernel.createMm()
-      this.kept = (await mm.mmap({ length: PAGES * PAGE_SIZE })).start
-      this.dropped = (await mm.mmap({ length: PAGES * PAGE_SIZE })).start
+      this.kept = await this.mapPrivate(mm, 0x1000_0000)
+      this.dropped = await this.mapPrivate(mm, 0x1800_0000)
       this.fileBacked = (await mm.mmap({ length: PAGES * PAGE_SIZE, shared: true, file: this.file })).start
       const mirror = new Mirror(mm)
       this.mirrors.push(mirror)
@@ -100,6 +103,14 @@ class Race {
         throw new KernelBug(`${kernel.allocator.managed - 1 - kernel.allocator.free} frames left over`, 'I14')
       }
     })
+  }
+
+  /** Private memory; with huge pages, six pages around the border between two of them. */
+  private async mapPrivate(mm: Mm, addr: number): Promise<number> {
+    if (!this.huge) return (await mm.mmap({ addr, length: PAGES * PAGE_SIZE })).start
+    await mm.mmap({ addr, fixed: true, length: 1024 * PAGE_SIZE })
+    await mm.madvise(addr, 1024 * PAGE_SIZE, 'hugepage')
+    return addr + 509 * PAGE_SIZE
   }
 
   private task(name: string, body: () => Promise<void>) {
@@ -178,7 +189,8 @@ class Race {
       try {
         await this.disturb(mm)
       } catch (error) {
-        if (!(error instanceof KernelError) || (error.code !== 'ENOMEM' && error.code !== 'EFAULT')) throw error
+        if (!(error instanceof KernelError) || !['ENOMEM', 'EFAULT', 'EAGAIN', 'EINVAL'].includes(error.code))
+          throw error
       }
     }
   }
@@ -189,7 +201,7 @@ class Race {
     const length = (1 + this.below(PAGES - at)) * PAGE_SIZE
     const kept = this.kept + at * PAGE_SIZE
     const dropped = this.dropped + at * PAGE_SIZE
-    switch (this.below(13)) {
+    switch (this.below(14)) {
       case 0:
       case 1:
         await kernel.reclaimPages(4)
@@ -240,6 +252,9 @@ class Race {
         }
         break
       }
+      case 12:
+        if (this.huge) await mm.madvise(kept - (kept % PMD_SIZE), PMD_SIZE, 'collapse')
+        break
       default:
         await mm.madvise(this.fileBacked, PAGES * PAGE_SIZE, 'pageout')
     }
@@ -280,13 +295,14 @@ const configurations: readonly (readonly [string, KernelOptions, number])[] = [
   ['memory that must be reclaimed', { frames: 40, swapPages: 64 }, 100],
   ['a spinning page-table lock', { frames: 40, swapPages: 64, pageTableLock: 'spin' }, 40],
   ['no swap', { frames: 64 }, 40],
+  ['huge pages', { frames: 4096, swapPages: 64 }, 8],
 ]
 
 for (const [name, options, runs] of configurations) {
   test(`tasks that race lose nothing with ${name}`, async (t) => {
     for (let seed = FIRST; seed < FIRST + runs * SCALE; seed++) {
       try {
-        await new Race(options, seed).run()
+        await new Race(options, seed, name.includes('huge')).run()
       } catch (error) {
         const root = (error as Error).cause ?? error
         throw new Error(`seed ${seed}: ${String((root as Error).stack)}`, { cause: error })

@@ -54,6 +54,14 @@ export class Mirror implements MmuNotifierOps {
     return young
   }
 
+  clearYoung(mm: unknown, start: Hva, end: Hva): boolean {
+    return this.clearFlushYoung(mm, start, end)
+  }
+
+  testYoung(_mm: unknown, hva: Hva): boolean {
+    return this.entries.get(hva)?.young === true
+  }
+
   /** As KVM's: the entry turns to the new page, read-only until a write fault asks for more. */
   changePte(_mm: unknown, hva: Hva, pte: number): void {
     this.sequence++

@@ -11,7 +11,10 @@ import { Mirror } from './mirror.ts'
 /** More runs for a longer search. */
 const SCALE = Number(process.env['UMBRA_RUNS'] ?? 1)
 
-const BASE = 0x1000_0000
+/** 4 MiB, aligned: two huge pages where the configuration has them. The window lies across their border. */
+const REGION = 0x1000_0000
+const REGION_LENGTH = 1024 * PAGE_SIZE
+const BASE = REGION + 502 * PAGE_SIZE
 const WINDOW = 20
 const FILE_PAGES = 12
 
@@ -84,6 +87,8 @@ const op = fc.record({
     'mremap',
     'fsync',
     'populate',
+    'collapse',
+    'remap',
     'store',
     'guestStore',
     'store',
@@ -101,18 +106,28 @@ const op = fc.record({
 })
 type Op = typeof op extends fc.Arbitrary<infer T> ? T : never
 
+/** What rare events came about in all runs: the table would be idle without them. */
+const SEEN = new Map<string, number>()
+
 class World {
   readonly kernel: Kernel
   readonly files: AddressSpace[] = []
   readonly modelFiles: ModelFile[] = []
   readonly spaces: Space[] = []
   outOfMemory = 0
+  private readonly huge: boolean
 
-  constructor(options: KernelOptions) {
+  constructor(options: KernelOptions, huge: boolean) {
     this.kernel = new Kernel(options)
+    this.huge = huge
   }
 
   async run(ops: readonly Op[]): Promise<void> {
+    this.kernel.trace.attach((event) => {
+      if (event.name !== 'mm_huge_page' && event.name !== 'out_of_memory') return
+      const what = event.name === 'mm_huge_page' ? event.what : event.name
+      SEEN.set(what, (SEEN.get(what) ?? 0) + 1)
+    })
     await this.kernel.run(async () => {
       for (const storage of ['memory', 'disk'] as const) {
         this.files.push(this.kernel.createFile({ size: FILE_PAGES * PAGE_SIZE, storage }))
@@ -154,8 +169,17 @@ class World {
   /** An address space whose window is anonymous memory to begin with. */
   private async newSpace(): Promise<void> {
     const mm = await this.kernel.createMm()
-    await mm.mmap({ addr: BASE, fixed: true, length: WINDOW * PAGE_SIZE })
+    await this.mapRegion(mm)
     await this.adopt(mm, new Map(Array.from({ length: WINDOW }, (_, at) => [at, anonymousPage()])))
+  }
+
+  private async mapRegion(mm: Mm): Promise<void> {
+    if (this.huge) {
+      await mm.mmap({ addr: REGION, fixed: true, length: REGION_LENGTH })
+      await mm.madvise(REGION, REGION_LENGTH, 'hugepage')
+    } else {
+      await mm.mmap({ addr: BASE, fixed: true, length: WINDOW * PAGE_SIZE })
+    }
   }
 
   private async exit(at: number): Promise<void> {
@@ -295,6 +319,13 @@ class World {
         }
         break
       }
+      case 'collapse':
+        await this.attempt(['EINVAL', 'EAGAIN'], () => mm.madvise(REGION, REGION_LENGTH, 'collapse'))
+        break
+      case 'remap':
+        await this.mapRegion(mm)
+        for (let at = 0; at < WINDOW; at++) pages.set(at, anonymousPage())
+        break
       case 'cold':
       case 'pageout':
       case 'mergeable':
@@ -430,6 +461,8 @@ const configurations: readonly (readonly [string, KernelOptions, number])[] = [
   ['little memory and no swap', { frames: 64, diskPages: 32 }, 30],
   ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 40],
   ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 25],
+  ['huge pages', { frames: 4096, swapPages: 128, diskPages: 32 }, 20],
+  ['huge pages and little memory', { frames: 1100, swapPages: 2048, diskPages: 32 }, 10],
   ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 40],
 ]
 
@@ -437,10 +470,14 @@ for (const [name, options, runs] of configurations) {
   test(`operations keep contents and balance with ${name}`, async (t) => {
     await fc.assert(
       fc.asyncProperty(fc.array(op, { maxLength: 80, size: 'max' }), async (ops) => {
-        await new World(options).run(ops)
+        await new World(options, name.includes('huge')).run(ops)
       }),
       { numRuns: runs * SCALE, includeErrorInReport: true },
     )
     t.pass()
   })
 }
+
+test.after('the runs were not idle', (t) => {
+  for (const what of ['fault', 'split', 'collapse', 'out_of_memory']) t.true((SEEN.get(what) ?? 0) > 0, what)
+})

@@ -8,7 +8,17 @@
 import test from 'ava'
 import { PAGE_SIZE } from '../../src/base/index.ts'
 import type { TraceEvent } from '../../src/base/index.ts'
-import { Kernel, fsync, migratePage, oomReapMm, punchHole, truncateFile } from '../../src/host/index.ts'
+import {
+  Kernel,
+  clearSoftDirty,
+  fsync,
+  migratePage,
+  oomReapMm,
+  ptePfn,
+  punchHole,
+  setPageIdle,
+  truncateFile,
+} from '../../src/host/index.ts'
 import type { AddressSpace, HostThread, KernelOptions, Mm } from '../../src/host/index.ts'
 import { EAGAIN, mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
 import type { MmuNotifierOps, MmuNotifierRange } from '../../src/notifier/index.ts'
@@ -41,6 +51,11 @@ class Recorder implements MmuNotifierOps {
 
   clearFlushYoung(): boolean {
     if (this.on) this.rows.push(`clear_flush_young [${this.locks()}]`)
+    return false
+  }
+
+  clearYoung(): boolean {
+    if (this.on) this.rows.push(`clear_young [${this.locks()}]`)
     return false
   }
 
@@ -114,7 +129,7 @@ interface Scene {
   readonly page: (index: number) => number
 }
 
-type Backing = 'anonymous' | 'untouched' | 'shared' | 'private' | 'disk'
+type Backing = 'anonymous' | 'huge' | 'untouched' | 'shared' | 'private' | 'disk'
 
 interface Row {
   readonly operation: string
@@ -126,7 +141,12 @@ interface Row {
 }
 
 async function play(row: Row): Promise<readonly string[]> {
-  const kernel = new Kernel({ frames: 256, swapPages: 32, diskPages: 32, ...row.options })
+  const kernel = new Kernel({
+    frames: row.backing === 'huge' ? 1200 : 256,
+    swapPages: 32,
+    diskPages: 32,
+    ...row.options,
+  })
   const recorder = new Recorder(kernel)
   await kernel.run(async () => {
     const backing = row.backing ?? 'anonymous'
@@ -136,6 +156,10 @@ async function play(row: Row): Promise<readonly string[]> {
     const shared = backing === 'shared' || backing === 'disk'
     const mapped = shared || backing === 'private'
     const { start } = await mm.mmap({ addr: 0x4000_0000, fixed: true, length, ...(mapped ? { file, shared } : {}) })
+    if (backing === 'huge') {
+      await mm.mmap({ addr: start, fixed: true, length: 512 * PAGE_SIZE })
+      await mm.madvise(start, 512 * PAGE_SIZE, 'hugepage')
+    }
     const thread = mm.createThread()
     const page = (index: number): number => start + index * PAGE_SIZE
     for (let i = 0; i < 2; i++) {
@@ -339,8 +363,43 @@ const table: readonly Row[] = [
     ],
   },
   {
+    operation: 'a part of a huge mapping goes: split in a window of its own, over all of it',
+    backing: 'huge',
+    act: ({ mm, page }) => mm.madvise(page(0), PAGE_SIZE, 'dontneed'),
+    order: [
+      'S CLEAR 0..1 [mmap R]',
+      'S CLEAR 0..512 [mmap R]',
+      '-0',
+      '-1',
+      '-2',
+      '-3',
+      'flush',
+      '+0!',
+      '+1!',
+      '+2!',
+      '+3!',
+      'E',
+      '-0',
+      'E',
+      'flush',
+      'free anon',
+    ],
+  },
+  {
+    operation: 'mprotect of all of a huge mapping: it stays huge',
+    backing: 'huge',
+    act: ({ mm, start }) => mm.mprotect(start, 512 * PAGE_SIZE, 'r'),
+    order: ['S PROTECTION_VMA 0..512 [mmap W]', '-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3', 'E', 'flush'],
+  },
+  {
+    operation: 'fork with a huge mapping: it stays huge, read-only',
+    backing: 'huge',
+    act: ({ mm }) => mm.fork('child'),
+    order: ['S PROTECTION_PAGE 0..512 [mmap W, mmap W]', '-0', '-1', '-2', '-3', '+0', '+1', '+2', '+3', 'E', 'flush'],
+  },
+  {
     operation: 'migration: window around the entry only, none where the new page is mapped',
-    act: ({ kernel, mm, page }) => migratePage(kernel, (mm.pageTable.read(page(0)) >>> 10) as never),
+    act: ({ kernel, mm, page }) => migratePage(kernel, ptePfn(mm.pageTable.read(page(0)))),
     order: ['S CLEAR 0..1 [page, anon_vma]', '-0', 'flush', 'E', '+0!', 'free anon'],
   },
   {
@@ -369,6 +428,16 @@ const table: readonly Row[] = [
     backing: 'shared',
     act: ({ file }) => punchHole(file, 0, PAGE_SIZE),
     order: ['S CLEAR 0..1 [inode, i_mmap]', '-0', 'flush', 'E', 'free file'],
+  },
+  {
+    operation: 'soft-dirty clear: everything read-only in one window, flush after it',
+    act: ({ mm }) => clearSoftDirty(mm),
+    order: ['S SOFT_DIRTY all [mmap W]', '-0', '+0', '-1', '+1', 'E', 'flush'],
+  },
+  {
+    operation: 'page idle: clear_young under the page-table lock, no flush',
+    act: ({ kernel, mm, page }) => setPageIdle(kernel, ptePfn(mm.pageTable.read(page(0)))),
+    order: ['clear_young [page, anon_vma, ptl]'],
   },
   {
     operation: 'OOM reaper',

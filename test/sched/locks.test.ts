@@ -1,6 +1,6 @@
 import test from 'ava'
 import { KernelBug } from '../../src/base/index.ts'
-import { Mutex, RwSemaphore, Scheduler, SpinLock, lockClass, random } from '../../src/sched/index.ts'
+import { Mutex, RwSemaphore, Scheduler, SpinLock, fifo, lockClass, random } from '../../src/sched/index.ts'
 import type { ExclusiveLock } from '../../src/sched/index.ts'
 
 const mutexClass = lockClass({ name: 'm', type: 'mutex', protects: 'a test' })
@@ -169,6 +169,30 @@ test('every sleeping call is caught, spinning is not', async (t) => {
     sched.leaveAtomic('a test')
   })
   t.is(spun, 'no failure')
+})
+
+test('a spinner goes on when the only other task yields or passes a switch point, without blocking', async (t) => {
+  for (const policy of [fifo(), random(1, { period: 1 })]) {
+    const sched = new Scheduler({ policy })
+    let released = false
+    let spun = false
+    await sched.run('main', async () => {
+      sched.spawn('spinner', async () => {
+        await sched.spinUntil(() => released, { why: 'release' })
+        spun = true
+      })
+      await sched.yieldNow()
+      await sched.yieldNow()
+      released = true
+      for (let i = 0; i < 10 && !spun; i++) {
+        if (policy.preemptive) {
+          t.true(sched.contended)
+          await sched.point(sched, 'r', 'loop')
+        } else await sched.yieldNow()
+      }
+      t.true(spun, policy.name)
+    })
+  }
 })
 
 test('the order of locks is learnt, and the reverse names who established it', async (t) => {

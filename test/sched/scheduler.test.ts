@@ -233,6 +233,39 @@ test('long runs let the surrounding program have its turn', async (t) => {
   t.true(outside >= 2)
 })
 
+/** One task, on its own most of the time, that burns real time before each stretch of yields. */
+async function dawdle(realMilliseconds: number): Promise<{ events: string[]; schedule: string }> {
+  const sched = new Scheduler({ cpus: 4, policy: random(3, { migrate: true }) })
+  const events: string[] = []
+  sched.trace.attach((event, { cpu, now }) => events.push(`${event.name} ${cpu} ${now}`))
+  await sched.run('main', async () => {
+    for (let i = 0; i < 4; i++) {
+      const until = performance.now() + realMilliseconds
+      while (performance.now() < until);
+      for (let step = 0; step < 80; step++) await sched.yieldNow()
+      await sched.sleep(10)
+    }
+  })
+  return { events, schedule: encodeSchedule(sched.schedule) }
+}
+
+test('how long a run takes in real time leaves no mark on its trace or its schedule', async (t) => {
+  t.deepEqual(await dawdle(25), await dawdle(0))
+})
+
+test('a task that spins goes on as soon as the one it waits for yields', async (t) => {
+  const sched = new Scheduler()
+  let isSet = false
+  let yields = 0
+  await sched.run('main', async () => {
+    const spinner = sched.spawn('spinner', () => sched.spinUntil(() => isSet, { why: 'the flag' }))
+    await sched.yieldNow()
+    isSet = true
+    for (; spinner.state !== 'done' && yields < 10; yields++) await sched.yieldNow()
+  })
+  t.is(yields, 1)
+})
+
 test('two kernels in one process do not disturb one another', async (t) => {
   const runs = await Promise.all([1, 2, 3, 1].map((seed) => scribble({ policy: random(seed, { period: 2 }) })))
   t.deepEqual(runs[0], runs[3])

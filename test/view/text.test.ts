@@ -217,9 +217,9 @@ test('progress is one line for a log and a block for a terminal', (t) => {
     't=12.5 ms | patterns 1,250,000 | smp finished | free 256/1024 | swap 64 | storms 321 | checks 45,000 | violations 0',
   )
   t.deepEqual(progressBlock(run), [
-    'virtual time   12.5 ms    host memory [##################......]  75% of 4 MiB    swap 256 KiB',
-    '  patterns  running      1,250,000 instructions      900 faults      410 zaps',
-    '  smp       finished        90,000 instructions       80 faults       12 zaps',
+    'virtual time   12.5 ms  host memory [##################......]  75% of 4 MiB  swap 256 KiB',
+    '  patterns  running     1,250,000 instructions     900 faults     410 zaps',
+    '  smp       finished       90,000 instructions      80 faults      12 zaps',
     '  321 storm operations, 45,000 checks, 0 violations',
   ])
   t.is(bar(2), '[########################] 100%')

@@ -135,6 +135,13 @@ export type HostEvent =
     }
   | { readonly name: 'ksm_unmerge'; readonly mm: number; readonly hva: number; readonly pfn: number }
   | { readonly name: 'migrate_page'; readonly from: number; readonly to: number }
+  /** The 2 MiB from `hva` became huge by a fault or a collapse, or got PTEs of their own. */
+  | {
+      readonly name: 'mm_huge_page'
+      readonly mm: number
+      readonly hva: number
+      readonly what: 'fault' | 'collapse' | 'split'
+    }
   /** Reclaim looked at a page. */
   | {
       readonly name: 'mm_vmscan_page'

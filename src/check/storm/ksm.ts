@@ -3,17 +3,17 @@ import type { Random } from '../../base/index.ts'
 import { isPrivate, pickRange } from './storm.ts'
 import type { StormKind, StormTarget } from './storm.ts'
 
-const MOST_MERGEABLE = 128
 const MOST_UNMERGEABLE = 16
 
 async function operate(target: StormTarget, random: Random): Promise<void> {
   const { mm, layout } = target
-  const unmerge = random.oneIn(8)
-  const range = pickRange(target, random, unmerge ? MOST_UNMERGEABLE : MOST_MERGEABLE, isPrivate)
-  if (range === undefined) return
+  const apart = random.oneIn(8) ? pickRange(target, random, MOST_UNMERGEABLE, isPrivate) : undefined
   await layout.lock()
   try {
-    await mm.madvise(range.start, range.length, unmerge ? 'unmergeable' : 'mergeable')
+    if (apart !== undefined) await mm.madvise(apart.start, apart.length, 'unmergeable')
+    for (const region of target.regions) {
+      if (apart === undefined && isPrivate(region)) await mm.madvise(region.start, region.length, 'mergeable')
+    }
   } finally {
     layout.unlock()
   }

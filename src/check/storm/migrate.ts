@@ -2,15 +2,14 @@
 import { PAGE_SIZE } from '../../base/index.ts'
 import type { Random } from '../../base/index.ts'
 import { migratePage, ptePfn, pteValid } from '../../host/index.ts'
-import { pickRange } from './storm.ts'
+import { pickSpan } from './storm.ts'
 import type { StormKind, StormTarget } from './storm.ts'
 
 const MOST_PAGES = 8
 
 async function operate(target: StormTarget, random: Random): Promise<void> {
   const { mm } = target
-  const range = pickRange(target, random, MOST_PAGES)
-  if (range === undefined) return
+  const range = pickSpan(target, random, MOST_PAGES)
   for (let hva = range.start; hva < range.start + range.length; hva += PAGE_SIZE) {
     const pte = mm.pageTable.read(hva)
     const pfn = ptePfn(pte)

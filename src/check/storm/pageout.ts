@@ -1,13 +1,12 @@
 /** pageout: MADV_PAGEOUT sends pages to swap whether they were used or not. */
 import type { Random } from '../../base/index.ts'
-import { pickRange } from './storm.ts'
+import { pickSpan } from './storm.ts'
 import type { StormKind, StormTarget } from './storm.ts'
 
 const MOST_PAGES = 48
 
 async function operate(target: StormTarget, random: Random): Promise<void> {
-  const range = pickRange(target, random, MOST_PAGES)
-  if (range === undefined) return
+  const range = pickSpan(target, random, MOST_PAGES)
   await target.layout.lock()
   try {
     await target.mm.madvise(range.start, range.length, 'pageout')

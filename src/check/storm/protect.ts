@@ -1,6 +1,6 @@
 /** protect: takes rights away and gives them back; a guest that is refused waits for the repair. */
 import type { Random } from '../../base/index.ts'
-import { pickRange } from './storm.ts'
+import { pickSpan } from './storm.ts'
 import type { StormKind, StormTarget } from './storm.ts'
 
 const MOST_PAGES = 64
@@ -8,8 +8,7 @@ const MOST_PAGES = 64
 const PAUSE = 20_000
 
 async function operate(target: StormTarget, random: Random): Promise<void> {
-  const range = pickRange(target, random, MOST_PAGES)
-  if (range === undefined) return
+  const range = pickSpan(target, random, MOST_PAGES)
   const { mm, sched, layout } = target
   const readOnly = !random.oneIn(4)
   await layout.lock()

@@ -106,6 +106,15 @@ export function pickRange(
   return { region, start: region.start + first * PAGE_SIZE, length: count * PAGE_SIZE }
 }
 
+/** A random range of at most `pages` pages anywhere in guest memory, which is one piece of many mappings. */
+export function pickSpan(target: StormTarget, random: Random, pages: number): { start: number; length: number } {
+  const from = target.regions[0]!.start
+  const last = target.regions.at(-1)!
+  const all = (last.start + last.length - from) / PAGE_SIZE
+  const count = random.between(1, Math.min(pages, all))
+  return { start: from + random.between(0, all - count) * PAGE_SIZE, length: count * PAGE_SIZE }
+}
+
 export const isShared = (region: StormRegion): boolean => region.file !== null
 export const isPrivate = (region: StormRegion): boolean => region.file === null
 

@@ -82,6 +82,5 @@ export function csrRows(satp: SatpOptions): ReadonlyMap<number, CsrRow> {
   return new Map(rows.map((row) => [row.address, row]))
 }
 
-/** Address bits 11:10 are 3 for read-only CSRs; bits 9:8 are the lowest privilege that may access it. */
+/** Address bits 11:10 are 3 for read-only CSRs. */
 export const isReadOnlyCsr = (address: number): boolean => address >>> 10 === 3
-export const csrPrivilege = (address: number): number => (address >>> 8) & 3

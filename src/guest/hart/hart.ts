@@ -23,7 +23,7 @@ import {
   SSTATUS_SUM,
   SSTATUS_UXL,
 } from './cause.ts'
-import { csrPrivilege, type CsrRow, csrRows, Effect, type EffectKind, isReadOnlyCsr, type SatpOptions } from './csr.ts'
+import { type CsrRow, csrRows, Effect, type EffectKind, isReadOnlyCsr, type SatpOptions } from './csr.ts'
 import { PendingAccess } from './exit.ts'
 import { Context, type HartMemory } from './memory.ts'
 import type { ReservationTable } from './reservation.ts'
@@ -166,9 +166,9 @@ export class Hart {
   private mayAccess(address: number, write: boolean): boolean {
     if (write && isReadOnlyCsr(address)) return false
     if (this.supervisor) return true
-    if (csrPrivilege(address) > 0) return false
     // The counters are the only CSRs of U-mode.
-    return (this.cell(Cell.scounteren) & (1n << BigInt(address - CSR_ADDRESS.cycle))) !== 0n
+    const counter = address - CSR_ADDRESS.cycle
+    return counter >= 0 && (this.cell(Cell.scounteren) & (1n << BigInt(counter))) !== 0n
   }
 
   private readRow(row: CsrRow): bigint {

@@ -53,6 +53,12 @@ export class ReservationTable {
     }
   }
 
+  /** Host physical address of the doubleword that the hart has reserved, or -1. */
+  reservationSet(hart: number): number {
+    const address = this.addresses[hart] as number
+    return address === -1 ? -1 : address - (address % RESERVATION_SET)
+  }
+
   /** True if the hart holds a reservation. */
   holds(hart: number): boolean {
     return this.addresses[hart] !== -1

@@ -4,7 +4,7 @@
  * R1 Reserved fields of fence are ignored (section 2.7).
  */
 import type { AccessSize, Semantics } from './emitter.ts'
-import { BRANCH, FENCE, type Format, I, JALR, JUMP, LOAD, NONE, R, SHIFT, SHIFTW, STORE, UPPER } from './format.ts'
+import { BRANCH, FENCE, type Format, I, JUMP, LOAD, NONE, R, SHIFT, SHIFTW, STORE, UPPER } from './format.ts'
 import { row, type Row } from './row.ts'
 
 /** Masks: opcode and funct3; with funct7; with the six upper bits (64-bit shift amounts). */
@@ -28,7 +28,7 @@ export const RV64I: readonly Row[] = [
     e.rd(e.nextPc())
     e.jump(e.add(e.pc(), e.imm()))
   }),
-  i('jalr', FUNCT3, 0x67, JALR, (e) => {
+  i('jalr', FUNCT3, 0x67, LOAD, (e) => {
     const target = e.and(e.add(e.rs1(), e.imm()), e.constant(-2n))
     e.rd(e.nextPc())
     e.jump(target)

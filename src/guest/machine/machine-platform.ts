@@ -74,9 +74,9 @@ export class MachinePlatform implements SbiPlatform {
   }
 
   isMemory(gpa: number, length: number): boolean {
-    const { start, end } = { start: Math.floor(gpa / PAGE_SIZE), end: Math.ceil((gpa + length) / PAGE_SIZE) }
+    const end = Math.ceil((gpa + length) / PAGE_SIZE)
     const { active } = this.machine.vm.memslots
-    for (let frame = start; frame < end;) {
+    for (let frame = Math.floor(gpa / PAGE_SIZE); frame < end;) {
       const slot = active.lookup(frame)
       if (slot === null) return false
       frame = slot.endGfn

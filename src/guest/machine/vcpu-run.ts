@@ -9,9 +9,11 @@
  * R1 Everything but the end of a quantum is handled outside guest mode, so nobody waits for a vCPU that sleeps here.
  * R2 An exit changes the hart only once it is handled completely: one that cannot be (EFAULT, ENOMEM) leaves the hart as
  *    it was, at the instruction, which runs again when the machine is resumed.
- * R3 Interrupts are made pending in the hart by whoever has them; a hart that sleeps in wfi is woken for it.
+ * R3 A store by the host, or by the walker, between two quanta ends a load reservation of the same doubleword: it is seen
+ *    by its value, so that a store of what was there before goes unnoticed, which is harmless.
+ * R4 Interrupts are made pending in the hart by whoever has them; a hart that sleeps in wfi is woken for it.
  */
-import { KernelError, hex } from '../../base/index.ts'
+import { KernelError, hex, hpa } from '../../base/index.ts'
 import type { Vcpu } from '../../mmu/index.ts'
 import { WaitQueue } from '../../sched/index.ts'
 import { Cell, Exit, Interrupt, accessFault } from '../hart/index.ts'
@@ -48,6 +50,9 @@ export class VcpuRun {
   /** Instructions left of the quantum, and tried without success since one last retired. */
   private left = 0
   private fruitless = 0
+  /** The doubleword reserved at the end of the last quantum, -1 for none, and what was in it. */
+  private reserved = -1
+  private reservedValue = 0n
 
   constructor(machine: Machine, vcpu: Vcpu, engine: Engine, timer: HartTimer) {
     this.machine = machine
@@ -125,10 +130,12 @@ export class VcpuRun {
     if (timer.due) hart.setInterrupt(Interrupt.TIMER, true)
     else budget = Math.min(budget, timer.instructionsLeft)
     hart.observer = machine.sched.trace.accesses ? this.accesses : undefined
+    if (this.reserved !== -1) this.checkReservation()
     const before = hart.instret
     timer.beginQuantum(before)
     const reason = this.engine.run(budget)
     const retired = hart.instret - before
+    if (hart.reservations.live > 0) this.rememberReservation()
     machine.sched.advance(retired * machine.time.nsPerInstruction)
     this.left -= reason === Exit.INTR ? budget : Math.max(1, retired)
     if (retired > 0) this.fruitless = 0
@@ -136,6 +143,18 @@ export class VcpuRun {
     this.instructions += retired
     machine.spend(retired)
     return reason
+  }
+
+  private rememberReservation(): void {
+    this.reserved = this.hart.reservations.reservationSet(this.hart.id)
+    if (this.reserved !== -1) this.reservedValue = this.vcpu.bytes.read64(hpa(this.reserved))
+  }
+
+  private checkReservation(): void {
+    const { hart, vcpu, reserved, reservedValue } = this
+    this.reserved = -1
+    if (hart.reservations.reservationSet(hart.id) !== reserved) return
+    if (vcpu.bytes.read64(hpa(reserved)) !== reservedValue) hart.clearReservation()
   }
 
   private async handleExit(reason: ExitReason): Promise<void> {

@@ -144,18 +144,19 @@ const CPU = 'rv64,f=off,d=off,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu
   ',',
 )
 
+const QEMU = 'qemu-system-riscv64'
 const QEMU_ARGUMENTS =
   '-M virt,memory-backend=ram -bios none -m 64M -smp 2 -nodefaults -display none -serial none -monitor none'.split(' ')
 
 /** @returns undefined if QEMU can be used, else why not */
 export function qemuMissing(): string | undefined {
-  const found = spawnSync('qemu-system-riscv64', ['--version'])
+  const found = spawnSync(QEMU, ['--version'])
   return found.error === undefined && found.status === 0 ? undefined : 'qemu-system-riscv64 is not installed'
 }
 
 /** Options that this version of QEMU knows. */
 function cpuModel(): string {
-  const help = spawnSync('qemu-system-riscv64', ['-device', 'rv64-riscv-cpu,help'], { encoding: 'utf8' }).stdout
+  const help = spawnSync(QEMU, ['-device', 'rv64-riscv-cpu,help'], { encoding: 'utf8' }).stdout
   const known = new Set([...help.matchAll(/^ {2}([\w-]+)=/gm)].map((match) => match[1]))
   return CPU.filter((option) => option === 'rv64' || known.has(option.split('=')[0])).join(',')
 }
@@ -179,7 +180,7 @@ export function runInQemu(template: Uint8Array, cases: readonly Case[]): Outcome
     cases.forEach((c, n) => writeCase(memory.subarray(n * CASE_BYTES), c))
     writeSync(file, memory, 0, undefined, CASES - RAM)
     const run = spawnSync(
-      'qemu-system-riscv64',
+      QEMU,
       [
         ...QEMU_ARGUMENTS,
         '-cpu',
