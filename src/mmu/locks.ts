@@ -3,8 +3,9 @@
  *
  *   kvm->slots_lock
  *     kvm->slots_arch_lock
- *   page-table lock of the mm
- *     kvm->mmu_lock
+ *   gpc->refresh_lock
+ *     mmap lock of the mm ... page-table lock
+ *       kvm->mmu_lock
  *
  * R1 mmuLock nests inside the page-table lock, because the aging hooks and changePte run under that one; nothing that
  *    may take an mm lock (faulting a page in, above all) runs under mmuLock.
@@ -41,6 +42,14 @@ export const mmuLockClass: LockClass = lockClass({
   type: 'mutex or spinlock',
   protects: 'sptes, shadow pages, reverse maps, invalidation counters, dirty bitmaps',
   inside: [slotsLockClass, pageTableLock, mmuNotifierSrcu],
+})
+
+/** Held while a page is faulted in, so outside the mm's locks. */
+export const refreshLockClass: LockClass = lockClass({
+  name: 'gpc->refresh_lock',
+  type: 'mutex',
+  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
+  outside: [mmapLock],
 })
 
 /** All classes, outermost first, for docs/locking.md. */

@@ -72,7 +72,8 @@ export class MmBacking implements Backing {
   }
 
   peekLevel(address: Hva): number {
-    return (this.mm.pageTable.read(address) & PTE_V) === 0 ? -1 : 0
+    if ((this.mm.pageTable.read(address) & PTE_V) === 0) return -1
+    return this.mm.pageTable.hugePmd(address) === 0 ? 0 : 1
   }
 
   putPage(frame: Pfn): void {

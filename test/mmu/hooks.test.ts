@@ -13,7 +13,8 @@ import {
   mmuNotifierTestYoung,
 } from '../../src/notifier/index.ts'
 import type { Vcpu } from '../../src/mmu/index.ts'
-import { RAM, inWorld, load, store } from './world.ts'
+import { random } from '../../src/sched/index.ts'
+import { RAM, inWorld, load, schedules, store } from './world.ts'
 import type { World } from './world.ts'
 
 const MODES = [
@@ -175,6 +176,43 @@ eachMode('release drops everything, and may come twice', async (t, world) => {
   t.is(vm.stats.zapped.release, 4)
   t.is(await touch(vcpu, 1), 1)
 })
+
+for (const { paging, pageTableLock } of MODES) {
+  test(`never 'old' for a page used since the last clear, random schedules (${paging}, ${pageTableLock})`, async (t) => {
+    let young = 0
+    for (let seed = 0; seed < schedules(15); seed++) {
+      const kernel = { policy: random(seed, { period: 2 }), pageTableLock }
+      await inWorld({ vm: { paging }, kernel, vcpus: 2, tlbEntries: 4, pages: 2 }, async (world) => {
+        const used = [false, false]
+        const tasks = world.vcpus.map((vcpu) =>
+          world.kernel.spawn(`vcpu${vcpu.id}`, async () => {
+            for (let round = 0; round < 10; round++) {
+              const page = (round + vcpu.id) % 2
+              await load(vcpu, RAM + page, { done: () => (used[page] = true) })
+              await vcpu.quantumEnd()
+            }
+            vcpu.exitGuest()
+          }),
+        )
+        for (let round = 0; round < 8; round++) {
+          const page = round % 2
+          const wasUsed = used[page]!
+          used[page] = false
+          await world.mm.pageTableLock.lock()
+          const answer = await mmuNotifierClearFlushYoung(world.mm, ...window(world, page))
+          world.mm.pageTableLock.unlock()
+          if (wasUsed) t.true(answer, `seed ${seed}, round ${round}`)
+          // What was used while the question was open may have been counted or not.
+          used[page] = false
+          if (answer) young++
+        }
+        for (const task of tasks) await world.kernel.sched.join(task)
+        await world.close()
+      })
+    }
+    t.true(young > 0)
+  })
+}
 
 test('an mm that exits first takes every translation with it; the vCPU gets EFAULT, the VM can still be destroyed', async (t) => {
   await inWorld({}, async (world) => {
