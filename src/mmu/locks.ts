@@ -29,13 +29,6 @@ export const slotsArchLockClass: LockClass = lockClass({
   inside: [slotsLockClass],
 })
 
-export const refreshLockClass: LockClass = lockClass({
-  name: 'gpc->refresh_lock',
-  type: 'mutex',
-  protects: 'who looks the page of a gfn_to_pfn_cache up, one at a time',
-  outside: [mmapLock],
-})
-
 /** Spinning when the page-table lock spins, since it is taken under it; else sleeping. */
 export const mmuLockClass: LockClass = lockClass({
   name: 'kvm->mmu_lock',
