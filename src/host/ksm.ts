@@ -141,6 +141,8 @@ export class Ksm {
   }
 
   private standsStill(place: Place, hash: number): boolean {
+    // An mm that left meanwhile would be remembered for ever.
+    if (!this.isEntered(place.mm)) return false
     let known = this.checksums.get(place.mm)
     if (known === undefined) this.checksums.set(place.mm, (known = new Map()))
     const before = known.get(place.hva)

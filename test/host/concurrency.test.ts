@@ -291,11 +291,11 @@ class Race {
 }
 
 const configurations: readonly (readonly [string, KernelOptions, number])[] = [
-  ['plenty of memory', { frames: 256, swapPages: 64 }, 60],
-  ['memory that must be reclaimed', { frames: 40, swapPages: 64 }, 100],
-  ['a spinning page-table lock', { frames: 40, swapPages: 64, pageTableLock: 'spin' }, 40],
-  ['no swap', { frames: 64 }, 40],
-  ['huge pages', { frames: 4096, swapPages: 64 }, 8],
+  ['plenty of memory', { frames: 256, swapPages: 64 }, 40],
+  ['memory that must be reclaimed', { frames: 40, swapPages: 64 }, 60],
+  ['a spinning page-table lock', { frames: 40, swapPages: 64, pageTableLock: 'spin' }, 25],
+  ['no swap', { frames: 64 }, 25],
+  ['huge pages', { frames: 4096, swapPages: 64 }, 5],
 ]
 
 for (const [name, options, runs] of configurations) {

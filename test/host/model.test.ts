@@ -456,14 +456,14 @@ class World {
 }
 
 const configurations: readonly (readonly [string, KernelOptions, number])[] = [
-  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 40],
-  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 40],
-  ['little memory and no swap', { frames: 64, diskPages: 32 }, 30],
-  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 40],
-  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 25],
-  ['huge pages', { frames: 4096, swapPages: 128, diskPages: 32 }, 20],
-  ['huge pages and little memory', { frames: 1100, swapPages: 2048, diskPages: 32 }, 10],
-  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 40],
+  ['plenty of memory', { frames: 1024, swapPages: 64, diskPages: 32 }, 25],
+  ['memory that must be reclaimed', { frames: 72, swapPages: 128, diskPages: 32 }, 25],
+  ['little memory and no swap', { frames: 64, diskPages: 32 }, 12],
+  ['memory that runs out', { frames: 32, swapPages: 6, diskPages: 4 }, 25],
+  ['a spinning page-table lock', { frames: 96, swapPages: 128, diskPages: 32, pageTableLock: 'spin' }, 15],
+  ['huge pages', { frames: 4096, swapPages: 128, diskPages: 32 }, 12],
+  ['huge pages and little memory', { frames: 1100, swapPages: 2048, diskPages: 32 }, 6],
+  ['change_pte without a window', { frames: 96, swapPages: 128, diskPages: 32, changePte: 'unbracketed' }, 25],
 ]
 
 for (const [name, options, runs] of configurations) {
@@ -472,7 +472,8 @@ for (const [name, options, runs] of configurations) {
       fc.asyncProperty(fc.array(op, { maxLength: 80, size: 'max' }), async (ops) => {
         await new World(options, name.includes('huge')).run(ops)
       }),
-      { numRuns: runs * SCALE, includeErrorInReport: true },
+      // The same runs each time, unless more are asked for.
+      { numRuns: runs * SCALE, includeErrorInReport: true, ...(SCALE === 1 ? { seed: 21 } : {}) },
     )
     t.pass()
   })
