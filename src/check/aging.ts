@@ -3,7 +3,8 @@
  *
  * R1 Needs the accesses of vCPUs; without them it checks nothing and counts nothing.
  * R2 A clearing without a TLB flush (clear_young) leaves translations that no longer set the accessed bit: what is
- *    used through them is not held against the client until the next flush.
+ *    used through them is not held against the client until the next flush. An aging hook that finds nothing young does
+ *    not flush, as in Linux.
  * R3 A young spte that is dropped answers for its page by marking the page itself; after that the client may say old.
  *    So it may about what another vCPU does through its TLB until the flush that follows reaches it.
  * R4 Use belongs to a page, not to an address: when the host puts another page there, the count starts anew.
@@ -26,8 +27,8 @@ export class AgingAudit {
   private readonly blind = new Map<number, Set<number>>()
   /** mm -> pages whose spte was dropped, and not yet set again (R3). */
   private readonly dropped = new Map<number, Set<number>>()
-  /** mm -> the hook that is being answered. */
-  private readonly asked = new Map<number, string>()
+  /** Task -> the hook that it is in. */
+  private readonly asked = new Map<string, string>()
 
   constructor(world: AuditedWorld, ledger: Ledger, report: Report) {
     this.world = world
@@ -35,24 +36,26 @@ export class AgingAudit {
     this.report = report
   }
 
-  observe(event: TraceEvent): void {
+  /** @param task who emitted the event */
+  observe(event: TraceEvent, task: string): void {
     switch (event.name) {
       case 'mem_load':
       case 'mem_store':
         if (event.vcpu >= 0) this.use(event.mm, pageOf(event.hva))
         return
       case 'mmu_notifier_callout_begin':
-        this.asked.set(event.mm, event.op)
+        this.asked.set(task, event.op)
         return
       case 'kvm_age_hva':
         this.answer(this.mmOf(event.vm), event.start, event.end, event.young)
-        this.cleared(this.mmOf(event.vm), event.start, event.end)
+        this.cleared(event, event.young && this.asked.get(task) !== 'clearYoung')
         return
       case 'kvm_test_age_hva':
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
         return
       case 'kvm_mmu_set_spte':
         pagesOf(this.dropped, this.mmOf(event.vm)).delete(pageOf(event.hva))
+        pagesOf(this.blind, this.mmOf(event.vm)).delete(pageOf(event.hva))
         return
       case 'kvm_mmu_zap_spte':
         this.handedOver(event)
@@ -88,11 +91,11 @@ export class AgingAudit {
     pagesOf(this.used, mm).add(page)
   }
 
-  private cleared(mm: number, start: number, end: number): void {
-    const flushed = this.asked.get(mm) !== 'clearYoung'
+  private cleared(event: { vm: number; start: number; end: number }, flushed: boolean): void {
+    const mm = this.mmOf(event.vm)
     const used = pagesOf(this.used, mm)
     const blind = pagesOf(this.blind, mm)
-    for (let page = pageOf(start); page < pageOf(end); page++) {
+    for (let page = pageOf(event.start); page < pageOf(event.end); page++) {
       used.delete(page)
       if (flushed) blind.delete(page)
       else blind.add(page)

@@ -92,7 +92,7 @@ export class Auditor {
     this.protocol.observe(event, stamp.task)
     this.translations.observe(event)
     if (this.level === 'all') {
-      this.aging.observe(event)
+      this.aging.observe(event, stamp.task)
       const wrong = this.golden.observe(event)
       if (event.name === 'mem_load') this.ledger.count('I7')
       if (wrong !== null) this.report('I7', describeMismatch(wrong), { hva: wrong.hva })

@@ -56,6 +56,7 @@ const EFFECTS: Readonly<Record<string, (report: RunReport) => number>> = {
   fork: (report) => inAll(report, (mm) => mm.cowCopies),
   reclaim: (report) => total(report.figures.host.reclaim),
   pageout: (report) => report.figures.host.swapWrites,
+  idle: (report) => inAll(report, (mm) => mm.hooks['clearYoung']?.calls ?? 0),
   migrate: (report) => report.figures.host.migrated,
   ksm: (report) => inAll(report, (mm) => mm.ksmMerged),
   client: (report) => report.figures.srcu.get('mmu_notifier_srcu')!.longestWait,

@@ -2,6 +2,7 @@
 import { client } from './client.ts'
 import { dontneed } from './dontneed.ts'
 import { fork } from './fork.ts'
+import { idle } from './idle.ts'
 import { ksm } from './ksm.ts'
 import { migrate } from './migrate.ts'
 import { mremap } from './mremap.ts'
@@ -23,6 +24,7 @@ export const stormKinds: readonly StormKind[] = [
   fork,
   reclaim,
   pageout,
+  idle,
   migrate,
   ksm,
   client,
