@@ -4,11 +4,13 @@
  * i_rwsem > mmap_lock > folio lock > i_mmap_rwsem > anon_vma rwsem > page-table lock, and whatever a client of the notifier
  * takes comes inside the innermost lock that its hook is called under.
  *
- * R1 A hook that may sleep waits with some of these held: it takes none of them, and neither faults pages in nor
+ * R1 A hook that may sleep waits with some of these held: it takes none of them (the SRCU of the callouts is declared
+ *    inside the innermost, so that the lock-order check reports the first attempt, not the first deadlock), and neither faults pages in nor
  *    allocates memory that reclaim could have to find.
  * R2 Counters and lists that only one step touches at a time (LRU lists, swap map, refcounts) have no lock: between
  *    two switch points a task is atomic, as Linux's lru_lock and swap lock make it.
  */
+import { mmuNotifierSrcu } from '../notifier/index.ts'
 import { lockClass } from '../sched/index.ts'
 import type { LockClass } from '../sched/index.ts'
 
@@ -75,6 +77,7 @@ export const pageTableLock: LockClass = lockClass({
     'are called under it, may sleep; a spin lock as in Linux on request.',
   inside: [anonVmaLock],
   nests: true,
+  outside: [mmuNotifierSrcu],
 })
 
 /** All classes, outermost first, for docs/locking.md. */

@@ -314,6 +314,23 @@ test('I13: a hook that sleeps under the page-table spin lock', async (t) => {
   }
 })
 
+test('I8: a hook that takes the mmap lock is reported the first time, whether or not it would deadlock', async (t) => {
+  const { violations } = await inSmallWorld({}, async (world) => {
+    const greedy: MmuNotifierOps = {
+      async invalidateRangeEnd(): Promise<void> {
+        await world.mm.mmapLock.downRead()
+        world.mm.mmapLock.upRead()
+      },
+    }
+    const other = await world.kernel.createMm('other')
+    const area = await other.mmap({ length: PAGE_SIZE })
+    await mmuNotifierRegister(greedy, other)
+    await other.madvise(area.start, PAGE_SIZE, 'dontneed')
+  })
+  t.is(violations[0]?.invariant, 'I8', said(violations))
+  t.regex(said(violations), /acquires mmap_lock while it holds mmu_notifier_srcu/)
+})
+
 test('I14: a reference that nobody gives back', async (t) => {
   const { violations } = await inSmallWorld({}, async (world) => {
     await world.thread.store64(world.ram, 1n)
