@@ -9,14 +9,14 @@
  */
 import { KernelBug, KernelError, Random, Trace } from '../base/index.ts'
 import type { TraceStamp } from '../base/index.ts'
+import { Bursts } from './bursts.ts'
 import { VirtualClock } from './clock.ts'
-import { afterMicrotasks, nextTurn, realMilliseconds } from './host-loop.ts'
 import { LockOrder } from './lock-order.ts'
 import { begin, park, step } from './park.ts'
 import { fifo } from './policy.ts'
 import type { Access, Decision, Policy } from './policy.ts'
 import type { Schedule } from './schedule.ts'
-import { Task } from './task.ts'
+import { Task, switchState } from './task.ts'
 import type { WaitTarget } from './task.ts'
 import { DeadlockError } from './wait-graph.ts'
 
@@ -49,13 +49,6 @@ export class TaskFailure extends Error {
   }
 }
 
-/** Real milliseconds of one burst, after which the surrounding program gets a turn. */
-const BURST_MILLISECONDS = 20
-/** Decisions between two looks at the real clock. */
-const BURST_CHECK = 64
-
-type Phase = 'idle' | 'running' | 'breathing' | 'ended'
-
 const NOBODY: TraceStamp = { task: 'swapper', pid: 0, cpu: 0, now: 0 }
 
 export class Scheduler {
@@ -77,10 +70,7 @@ export class Scheduler {
   private lastPid = 0
   private living = 0
 
-  private phase: Phase = 'idle'
-  private burstEnds = 0
-  private untilCheck = BURST_CHECK
-  private readonly onTurn: (() => void) | undefined
+  private readonly bursts: Bursts
   private settle: ((failure: unknown) => void) | null = null
 
   /** @throws KernelError EINVAL when cpus is not in [1, 64] */
@@ -92,7 +82,7 @@ export class Scheduler {
     this.policy = options.policy ?? fifo()
     this.random = new Random(options.seed ?? 1)
     this.trace = new Trace(() => this.stamp())
-    this.onTurn = options.onTurn
+    this.bursts = new Bursts(options.onTurn, () => this.foreignAwait())
   }
 
   /** The task that holds the token. */
@@ -132,15 +122,14 @@ export class Scheduler {
    * @throws TaskFailure when a task threw, DeadlockError when none can run
    */
   run<T>(name: string, body: () => Promise<T>): Promise<T> {
-    if (this.phase !== 'idle') throw new KernelBug('a scheduler runs once')
+    if (this.bursts.phase !== 'idle') throw new KernelBug('a scheduler runs once')
     let result: T
     return new Promise<T>((resolve, reject) => {
       this.settle = (failure) => (failure === null ? resolve(result) : reject(failure))
       this.spawn(name, async () => {
         result = await body()
       })
-      this.phase = 'breathing'
-      nextTurn(() => this.burst(() => this.dispatch()))
+      this.bursts.next(() => this.dispatch())
     })
   }
 
@@ -193,7 +182,7 @@ export class Scheduler {
     task.where = 'yield'
     this.wakeSpinners()
     if (this.ready.length === 0) {
-      if (this.burstIsOver()) await this.breathe(task)
+      if (this.bursts.isOver()) await this.breathe(task)
       return
     }
     const parked = park(task.handle)
@@ -300,11 +289,7 @@ export class Scheduler {
 
   /** Picks the next task after the running one has parked or ended. */
   private dispatch(): void {
-    if (this.burstIsOver()) {
-      this.phase = 'breathing'
-      nextTurn(() => this.burst(() => this.dispatch()))
-      return
-    }
+    if (this.bursts.isOver()) return this.bursts.next(() => this.dispatch())
     this.wakeSpinners()
     while (this.ready.length === 0) {
       if (this.living === 0) return this.stop(null)
@@ -352,7 +337,7 @@ export class Scheduler {
   }
 
   private ended(task: Task, failure: unknown): void {
-    if (this.phase === 'ended') return
+    if (this.bursts.phase === 'ended') return
     task.state = 'done'
     this.tasks.delete(task)
     if (!task.daemon) this.living--
@@ -368,7 +353,7 @@ export class Scheduler {
   }
 
   private stop(failure: unknown): void {
-    this.phase = 'ended'
+    this.bursts.phase = 'ended'
     this.running = null
     this.contended = false
     this.ready.length = 0
@@ -376,42 +361,17 @@ export class Scheduler {
     this.settle = null
   }
 
-  private burstIsOver(): boolean {
-    if (--this.untilCheck > 0) return false
-    if (realMilliseconds() >= this.burstEnds) return true
-    this.untilCheck = BURST_CHECK
-    return false
-  }
-
   /** Gives the surrounding program its turn; then the running task goes on, without a decision or a trace of it (R3). */
   private async breathe(task: Task): Promise<void> {
     const parked = park(task.handle)
-    this.phase = 'breathing'
-    nextTurn(() => this.burst(() => step(task.handle)))
+    this.bursts.next(() => step(task.handle))
     await parked
   }
 
-  private burst(begin: () => void): void {
-    this.onTurn?.()
-    this.phase = 'running'
-    this.burstEnds = realMilliseconds() + BURST_MILLISECONDS
-    this.untilCheck = BURST_CHECK
-    afterMicrotasks(() => this.drained())
-    begin()
-  }
-
-  /** No microtask is left: legitimate only between bursts and at the end. */
-  private drained(): void {
-    if (this.phase !== 'running') return
+  private foreignAwait(): void {
     const task = this.current
-    this.stop(
-      new TaskFailure(
-        task.name,
-        new KernelBug(
-          `foreign await: it awaits something that the scheduler does not own (a timer, a file?), after '${task.where}'`,
-        ),
-      ),
-    )
+    const what = `foreign await: it awaits something that the scheduler does not own (a timer, a file?), after '${task.where}'`
+    this.stop(new TaskFailure(task.name, new KernelBug(what)))
   }
 
   private stamp(): TraceStamp {
@@ -419,12 +379,6 @@ export class Scheduler {
     if (task === null) return NOBODY
     return { task: task.name, pid: task.pid, cpu: task.cpu, now: this.clock.now }
   }
-}
-
-/** As Linux prints it: X has ended, D sleeps, R could go on or spins. */
-function switchState(task: Task | null): 'R' | 'D' | 'X' {
-  if (task === null || task.state === 'done') return 'X'
-  return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
 }
 
 const SLEEP: WaitTarget = { describe: () => 'a timer', holders: () => [] }

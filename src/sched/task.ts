@@ -57,3 +57,9 @@ export class Task {
     return [this]
   }
 }
+
+/** As Linux prints it in sched_switch: X has ended, D sleeps, R could go on or spins. */
+export function switchState(task: Task | null): 'R' | 'D' | 'X' {
+  if (task === null || task.state === 'done') return 'X'
+  return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
+}
