@@ -1,0 +1,13 @@
+/** The scenarios that Umbra ships. */
+import type { Scenario } from '../scenario.ts'
+import { lifetimeScenarios } from './lifetime.ts'
+import { operationScenarios } from './operations.ts'
+import { srcuScenarios } from './srcu.ts'
+import { vmScenarios } from './vm.ts'
+
+export const scenarios: readonly Scenario[] = [
+  ...operationScenarios,
+  ...lifetimeScenarios,
+  ...vmScenarios,
+  ...srcuScenarios,
+]
