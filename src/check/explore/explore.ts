@@ -48,7 +48,7 @@ export async function explore(scenario: Scenario, options: ExploreOptions = {}):
     stopped ||= found === null && result.schedules < share
   }
   if (found === null && (policy === 'all' || policy === 'bounded')) {
-    const share = policy === 'all' ? Math.ceil(most / 4) : options.schedules
+    const share = options.schedules ?? (policy === 'all' ? most : undefined)
     const result = await searchBounded(scenario, {
       ...options,
       preemptions: options.preemptions ?? 1,

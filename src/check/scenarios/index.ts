@@ -1,5 +1,6 @@
 /** The scenarios that Umbra ships. */
 import type { Scenario } from '../scenario.ts'
+import { intervalScenarios } from './interval.ts'
 import { lifetimeScenarios } from './lifetime.ts'
 import { operationScenarios } from './operations.ts'
 import { srcuScenarios } from './srcu.ts'
@@ -8,6 +9,7 @@ import { vmScenarios } from './vm.ts'
 export const scenarios: readonly Scenario[] = [
   ...operationScenarios,
   ...lifetimeScenarios,
+  ...intervalScenarios,
   ...vmScenarios,
   ...srcuScenarios,
 ]
