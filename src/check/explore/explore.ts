@@ -70,6 +70,8 @@ export async function explore(scenario: Scenario, options: ExploreOptions = {}):
   })
   const { violation, failure } = counterexample.run
   const verdict =
-    violation === null ? `failed: ${failure?.message}` : `${violation.invariant} violated after ${schedules} schedules`
+    violation === null
+      ? `failed: ${failure?.message}`
+      : `${violation.invariant} violated after ${schedules} schedule${schedules === 1 ? '' : 's'}`
   return { scenario: scenario.name, verdict, schedules, stopped, counterexample }
 }
