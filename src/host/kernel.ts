@@ -128,7 +128,7 @@ export class Kernel {
     this.swap = new Swap(this, options.swapDevice ?? new MemorySwapDevice(this.memory, frames, swapPages))
     this.disk = new Disk(this.memory, frames + swapPages, diskPages)
     this.ksm = new Ksm(this)
-    this.srcu = createSrcu(srcu, this.sched, { name: 'mmu_notifier_srcu', lockClass: mmuNotifierSrcu })
+    this.srcu = this.newSrcu(srcu)
     this.mmAllLocks = new Mutex(this.sched, mmAllLocksMutex)
     this.zeroPfn = this.allocator.tryAllocPages(0, 'zero', 0) as Pfn
   }
@@ -223,6 +223,11 @@ export class Kernel {
   /** The class of its reclaim. Called by the constructor: fields of a subclass are not set yet. */
   protected newReclaim(): Reclaim {
     return new Reclaim(this)
+  }
+
+  /** The SRCU of all notifier callouts. Called by the constructor: fields of a subclass are not set yet. */
+  protected newSrcu(kind: SrcuKind): Srcu {
+    return createSrcu(kind, this.sched, { name: 'mmu_notifier_srcu', lockClass: mmuNotifierSrcu })
   }
 
   /** The class of its mms. */

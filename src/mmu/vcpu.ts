@@ -27,7 +27,6 @@ import { GuestPteSource } from './guest-pte-source.ts'
 import { HostPteSource } from './host-pte-source.ts'
 import type { PendingStore } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
-import type { FaultOutcome } from './page-fault.ts'
 import { PageTableCache } from './page-table-cache.ts'
 import { PendingFlush } from './pending-flush.ts'
 import {
@@ -165,14 +164,7 @@ export class Vcpu {
   async handleMiss(store: PendingStore | null = null): Promise<MissOutcome> {
     const { vm } = this
     this.exitGuest()
-    const idx = await vm.srcu.readLock()
-    let outcome: FaultOutcome | 'stored'
-    try {
-      this.checkAlive()
-      outcome = await vm.mmu.resolveMiss(this, store)
-    } finally {
-      await vm.srcu.readUnlock(idx)
-    }
+    const outcome = await this.insideSrcu(() => vm.mmu.resolveMiss(this, store))
     if (outcome === 'retry' || outcome === 'emulate') {
       vm.sched.advance(RETRY_NANOSECONDS)
       await vm.sched.yieldNow()
@@ -337,12 +329,24 @@ export class Vcpu {
 
   /** Inside the VM's SRCU, so that destroying the VM waits for a root that is on its way. */
   private async loadRoot(): Promise<void> {
-    const idx = await this.vm.srcu.readLock()
+    await this.insideSrcu(() => this.vm.mmu.loadRoot(this))
+  }
+
+  /** @throws KernelError EIO when the VM is being destroyed; what has begun is waited for there */
+  private async insideSrcu<T>(body: () => Promise<T>): Promise<T> {
+    const { vm } = this
+    this.checkAlive()
+    vm.holdSrcu()
     try {
-      this.checkAlive()
-      await this.vm.mmu.loadRoot(this)
+      const idx = await vm.srcu.readLock()
+      try {
+        this.checkAlive()
+        return await body()
+      } finally {
+        await vm.srcu.readUnlock(idx)
+      }
     } finally {
-      await this.vm.srcu.readUnlock(idx)
+      vm.releaseSrcu()
     }
   }
 

@@ -14,7 +14,7 @@ import type { Gfn, Gpa, Trace, ZapCause } from '../base/index.ts'
 import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
 import type { Mm } from '../host/index.ts'
 import type { Srcu } from '../notifier/index.ts'
-import { Mutex, SpinLock } from '../sched/index.ts'
+import { Mutex, SpinLock, WaitQueue } from '../sched/index.ts'
 import type { ExclusiveLock, Scheduler } from '../sched/index.ts'
 import type { Backing } from './backing.ts'
 import { DirtyLog } from './dirty-log.ts'
@@ -70,6 +70,9 @@ export class Vm {
   /** Grows only before the VM runs. */
   readonly vcpus: Vcpu[] = []
   private registered = false
+  /** vCPUs between asking for the VM's SRCU and having left it: to them the VM must not end (a vCPU's reference in KVM). */
+  private srcuUsers = 0
+  private readonly srcuIdle: WaitQueue
   /** It is being destroyed: no vCPU enters or faults any more. */
   isDying = false
 
@@ -88,6 +91,7 @@ export class Vm {
         ? new SpinLock(this.sched, mmuLockClass, lockName)
         : new Mutex(this.sched, mmuLockClass, lockName)
     this.invalidation = this.createInvalidation()
+    this.srcuIdle = new WaitQueue(this.sched, `vCPUs inside vm ${this.id}`)
     this.requests = new VcpuRequests(this.sched, this.id)
     this.sptes = this.createSptes()
     this.pages = this.createPages()
@@ -175,6 +179,7 @@ export class Vm {
     this.isDying = true
     await this.requests.makeRequestAndWait(this.allVcpus(), KVM_REQ_VM_DEAD)
     await this.srcu.synchronize()
+    if (this.srcuUsers > 0) await this.srcuIdle.wait(() => this.srcuUsers === 0, { why: 'vCPUs on their way' })
     for (const cache of this.pfnCaches) cache.deactivate()
     if (this.registered) await this.backing.unregister(this.notifier)
     await this.mmuLock.lock()
@@ -254,6 +259,15 @@ export class Vm {
   }
 
   // vCPUs.
+
+  /** A vCPU is about to enter the VM's SRCU. In the step in which it has seen that the VM is not dying. */
+  holdSrcu(): void {
+    this.srcuUsers++
+  }
+
+  releaseSrcu(): void {
+    if (--this.srcuUsers === 0 && this.isDying) this.srcuIdle.wakeAll()
+  }
 
   /** Bit per vCPU. */
   allVcpus(): number {

@@ -6,7 +6,7 @@ import { describePage } from '../../src/check/index.ts'
 import type { Violation } from '../../src/check/index.ts'
 import { Kernel, Mm } from '../../src/host/index.ts'
 import { KvmMmuNotifier, MmBacking, PageFaults, Sptes, Vm } from '../../src/mmu/index.ts'
-import type { FaultedPage } from '../../src/mmu/index.ts'
+import type { Backing, FaultedPage, VmOptions } from '../../src/mmu/index.ts'
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../../src/notifier/index.ts'
 import type { MmuNotifierOps } from '../../src/notifier/index.ts'
 import { random } from '../../src/sched/index.ts'
@@ -98,7 +98,7 @@ class VmThatSkipsZap extends Vm {
 }
 
 test('I1 and I2: a zap that was skipped leaves an spte to a page that the host took away and freed', async (t) => {
-  const options: SmallWorldOptions = { makeVm: (mm) => VmThatSkipsZap.create(mm) }
+  const options: SmallWorldOptions = { parts: { vm: VmThatSkipsZap } }
   const first = await inSmallWorld(options, storeThenUnmap)
   t.is(first.violations[0]?.invariant, 'I1')
   t.regex(said(first.violations), /spte maps frame 0x\w+, the host maps nothing there/)
@@ -120,7 +120,7 @@ class VmThatSkipsFlush extends Vm {
 }
 
 test('I1: a flush that was skipped leaves a TLB entry that a vCPU in guest mode could use', async (t) => {
-  const { violations } = await inSmallWorld({ makeVm: (mm) => VmThatSkipsFlush.create(mm) }, async (world) => {
+  const { violations } = await inSmallWorld({ parts: { vm: VmThatSkipsFlush } }, async (world) => {
     await guestStore(world, 0, 7n)
     await world.mm.munmap(world.ram, PAGE_SIZE)
   })
@@ -141,7 +141,7 @@ class VmThatLosesDirty extends Vm {
 
 test('I3: a dirty spte dropped without marking its page', async (t) => {
   const { violations } = await inSmallWorld(
-    { makeVm: (mm) => VmThatLosesDirty.create(mm), kernel: { swapPages: 8 } },
+    { parts: { vm: VmThatLosesDirty }, kernel: { swapPages: 8 } },
     async (world) => {
       await guestLoad(world, 0)
       await guestStore(world, 0, 7n)
@@ -166,7 +166,7 @@ class VmThatForgetsUse extends Vm {
 
 test('I4: a page called old although a vCPU used it', async (t) => {
   const { violations } = await inSmallWorld(
-    { makeVm: (mm) => VmThatForgetsUse.create(mm), kernel: { swapPages: 32 } },
+    { parts: { vm: VmThatForgetsUse }, kernel: { swapPages: 32 } },
     async (world) => {
       await guestStore(world, 0, 7n)
       world.vcpu.exitGuest()
@@ -209,7 +209,7 @@ test('I6: a start without its end', async (t) => {
     }
   }
   const { violations } = await inSmallWorld(
-    { makeKernel: (options) => new KernelThatNeverEnds(options), auditor: { stop: false } },
+    { parts: { kernel: KernelThatNeverEnds }, auditor: { stop: false } },
     async (world) => {
       await world.thread.store64(world.ram, 1n)
       await world.mm.madvise(world.ram, PAGE_SIZE, 'dontneed')
@@ -247,23 +247,20 @@ class Overstates extends MmBacking {
   }
 }
 
+class OverstatingVm extends Vm {
+  constructor(backing: Backing, options?: VmOptions) {
+    super(new Overstates((backing as MmBacking).mm), options)
+  }
+}
+
 test('I9: an spte that is writable although the host PTE is not', async (t) => {
-  const { violations } = await inSmallWorld(
-    {
-      makeVm: async (mm) => {
-        const vm = new Vm(new Overstates(mm))
-        await vm.register()
-        return vm
-      },
-    },
-    async (world) => {
-      await world.thread.store64(world.ram, 1n)
-      const child = await world.mm.fork('child')
-      await guestLoad(world, 0)
-      world.vcpu.exitGuest()
-      await child.exit()
-    },
-  )
+  const { violations } = await inSmallWorld({ parts: { vm: OverstatingVm } }, async (world) => {
+    await world.thread.store64(world.ram, 1n)
+    const child = await world.mm.fork('child')
+    await guestLoad(world, 0)
+    world.vcpu.exitGuest()
+    await child.exit()
+  })
   t.is(violations[0]?.invariant, 'I9', said(violations))
 })
 
@@ -282,7 +279,7 @@ test('I10: without the retry check some schedule installs what is being invalida
   const seen = new Set<Invariant>()
   for (let seed = 0; seed < 200 && !seen.has('I10'); seed++) {
     const { violations } = await inSmallWorld(
-      { makeVm: (mm) => VmThatNeverRetries.create(mm), kernel: { policy: random(seed, { period: 3 }), swapPages: 32 } },
+      { parts: { vm: VmThatNeverRetries }, kernel: { policy: random(seed, { period: 3 }), swapPages: 32 } },
       everything,
     )
     for (const violation of violations) seen.add(violation.invariant)

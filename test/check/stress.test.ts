@@ -5,7 +5,6 @@
 import test from 'ava'
 import { KernelError, PAGE_SIZE } from '../../src/base/index.ts'
 import type { Random } from '../../src/base/index.ts'
-import { Vm } from '../../src/mmu/index.ts'
 import { random } from '../../src/sched/index.ts'
 import { guestLoad, guestStore, inSmallWorld } from './small-world.ts'
 import type { SmallWorld, SmallWorldOptions } from './small-world.ts'
@@ -27,7 +26,7 @@ function modesOf(seed: number): SmallWorldOptions {
     },
     pages: PAGES,
     shared: seed % 5 === 1,
-    makeVm: (mm) => Vm.create(mm, { paging: seed % 2 === 0 ? 'two-dimensional' : 'shadow' }),
+    vm: { paging: seed % 2 === 0 ? 'two-dimensional' : 'shadow' },
   }
 }
 

@@ -1,0 +1,190 @@
+/**
+ * A scenario: a small world, the tasks that meet in it, and how one run of it under one policy is judged.
+ *
+ * R1 Setup and the end run alone: every decision of a schedule is about the tasks.
+ * R2 A run is a function of scenario, parts and policy. Nothing is kept between two runs.
+ * R3 A run without an end is given up after `limit` events and reported as I11.
+ */
+import { KernelError } from '../base/index.ts'
+import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
+import type { Kernel } from '../host/index.ts'
+import { Completion, encodeSchedule } from '../sched/index.ts'
+import type { Policy } from '../sched/index.ts'
+import { Auditor, violationOf } from './auditor.ts'
+import { KernelWorld } from './kernel-world.ts'
+import { ViolationError } from './violation.ts'
+import type { Violation } from './violation.ts'
+import { buildWorld, createKernel, takeDown } from './world.ts'
+import type { World, WorldOptions, WorldParts } from './world.ts'
+
+/** What the tasks of a scenario do. `T` is what its setup prepared for them. */
+export interface ScenarioSpec<T> {
+  /** In lower case, with hyphens. */
+  readonly name: string
+  /** One line. */
+  readonly what: string
+  /** The invariants that the scenario is about. All are judged. */
+  readonly invariants: readonly Invariant[]
+  readonly world?: WorldOptions
+  /** Prepares the world: warms a TLB, registers a client. */
+  readonly setup?: (world: World) => Promise<T>
+  /** The tasks by name, spawned in this order. A KernelError that one throws is an answer, not a failure. */
+  readonly tasks: Readonly<Record<string, (world: World, state: T) => Promise<void>>>
+  /** Undoes the setup, and may judge what came out: throw a KernelBug that names an invariant. */
+  readonly end?: (world: World, state: T) => Promise<void>
+}
+
+export interface Scenario {
+  readonly name: string
+  readonly what: string
+  readonly invariants: readonly Invariant[]
+  /** Names of its tasks. */
+  readonly tasks: readonly string[]
+  /** One run under a policy. */
+  run(policy: Policy, options?: RunOptions): Promise<Run>
+}
+
+export interface RunOptions {
+  /** What stands in for production code. */
+  readonly parts?: WorldParts
+  /** Keep the events of the tasks. Default false. */
+  readonly record?: boolean
+  /** Events after which a run counts as endless. Default 20,000. */
+  readonly limit?: number
+}
+
+export interface RecordedEvent {
+  readonly event: TraceEvent
+  readonly stamp: TraceStamp
+}
+
+/** What one run came to. */
+export interface Run {
+  /** The first violation, or null. */
+  readonly violation: Violation | null
+  /** What ended the run that is not a violation: a mistake in the scenario, or a defect of Umbra. */
+  readonly failure: Error | null
+  /** The schedule as one line, for replay. */
+  readonly schedule: string
+  /** Events from the moment the tasks were spawned. */
+  readonly steps: number
+  /** A number that two recorded runs of equal traces share. */
+  readonly digest: number
+  /** The events, when the run was recorded. */
+  readonly trace: readonly RecordedEvent[]
+}
+
+/** The same, as what was wrong in one line; null for a clean run. */
+export function findingOf(run: Run): string | null {
+  if (run.violation !== null) return run.violation.invariant
+  return run.failure === null ? null : run.failure.message
+}
+
+/** Makes a scenario. */
+export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
+  return {
+    name: spec.name,
+    what: spec.what,
+    invariants: spec.invariants,
+    tasks: Object.keys(spec.tasks),
+    run: (policy, options = {}) => runScenario(spec, policy, options),
+  }
+}
+
+const DEFAULT_LIMIT = 20_000
+
+/** Watches one run: counts, digests and keeps its events. */
+class Recorder {
+  steps = 0
+  digest = 0x811c9dc5
+  readonly trace: RecordedEvent[] = []
+  private watching = false
+  private readonly limit: number
+  private readonly keep: boolean
+
+  constructor(limit: number, keep: boolean) {
+    this.limit = limit
+    this.keep = keep
+  }
+
+  begin(): void {
+    this.watching = true
+  }
+
+  end(): void {
+    this.watching = false
+  }
+
+  observe(event: TraceEvent, stamp: TraceStamp): void {
+    if (!this.watching) return
+    this.steps++
+    if (this.keep) {
+      this.mix(`${stamp.task} ${stamp.now}`)
+      for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
+      this.trace.push({ event, stamp })
+    }
+    if (this.steps <= this.limit) return
+    this.watching = false
+    const what = `no end after ${this.limit} events: some task goes round and round`
+    throw new ViolationError({ invariant: 'I11', what, page: {}, task: stamp.task, now: stamp.now, history: [] })
+  }
+
+  private mix(text: string): void {
+    let { digest } = this
+    for (let i = 0; i < text.length; i++) digest = Math.imul(digest ^ text.charCodeAt(i), 0x01000193)
+    this.digest = digest
+  }
+}
+
+async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): Promise<Run> {
+  const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
+  const recorder = new Recorder(options.limit ?? DEFAULT_LIMIT, options.record ?? false)
+  kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
+  let violation: Violation | null = null
+  let failure: Error | null = null
+  try {
+    await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder))
+    violation = auditor.finish()[0] ?? null
+  } catch (error) {
+    violation = violationOf(error)
+    if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
+  }
+  const schedule = encodeSchedule(kernel.sched.schedule)
+  return { violation, failure, schedule, steps: recorder.steps, digest: recorder.digest >>> 0, trace: recorder.trace }
+}
+
+async function runTasks<T>(
+  kernel: Kernel,
+  spec: ScenarioSpec<T>,
+  parts: WorldParts,
+  recorder: Recorder,
+): Promise<void> {
+  const world = await buildWorld(kernel, spec.world, parts)
+  // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
+  const state = (await spec.setup?.(world)) as T
+  recorder.begin()
+  // One wake-up at the end of the last task: joining one after the other would add decisions that mean nothing.
+  const ended = new Completion(kernel.sched, 'the end of all tasks')
+  const bodies = Object.entries(spec.tasks)
+  let left = bodies.length
+  for (const [name, body] of bodies) {
+    kernel.spawn(name, async () => {
+      await answering(() => body(world, state))
+      if (--left === 0) ended.completeAll()
+    })
+  }
+  await ended.wait()
+  await spec.end?.(world, state)
+  await takeDown(world)
+  recorder.end()
+}
+
+/** An errno is one of the answers that an operation may give; everything else ends the run. */
+async function answering(body: () => Promise<void>): Promise<void> {
+  try {
+    await body()
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error
+  }
+}
