@@ -138,7 +138,7 @@ export class MachineBody {
       }
       places[one.label.pc] = [one.place.line, one.place.column]
       const pinned = [...this.pinned].map((local) => index.get(local)!)
-      live[one.label.pc] = [...new Set([...lives[at]!, ...pinned])].sort((a, b) => a - b)
+      live[one.label.pc] = [...new Set([...lives[at]!, ...pinned])].toSorted((a, b) => a - b)
       text += `\ncase ${one.label.pc}: $f.pc = ${one.label.pc};`
     }
     const regions = this.regions.map((one) => [one.from.pc, one.to.pc, one.handler.pc] as const)

@@ -187,7 +187,7 @@ export class Statements {
     const context = { labels, break: body.newLabel(), continue: body.newLabel() }
     const top = node.type === 'WhileStatement' ? context.continue : body.newLabel()
     const declares = node.init?.type === 'VariableDeclaration'
-    if (declares) this.block([node.init!])
+    if (declares) this.block([node.init])
     else if (node.type === 'ForStatement' && node.init !== null) body.emit(`${expressions.lower(node.init)};`)
     body.placeLabel(top)
     const test = (): string => (node.test === null ? 'true' : expressions.lower(node.test))
@@ -198,7 +198,7 @@ export class Statements {
     if (node.type === 'DoWhileStatement') {
       body.branch(test(), top)
     } else {
-      if (declares) this.renewCells(node.init!)
+      if (declares) this.renewCells(node.init)
       if (node.type === 'ForStatement' && node.update !== null) body.emit(`${expressions.lower(node.update)};`)
       body.jump(top)
     }

@@ -105,7 +105,7 @@ export function childrenOf(node: Node): readonly Node[] {
       if (child !== null && typeof child === 'object' && 'type' in child && 'start' in child) found.push(child as Node)
     }
   }
-  return found.sort((a, b) => a.start - b.start)
+  return found.toSorted((a, b) => a.start - b.start)
 }
 
 /** Calls `visit` for the node and everything below; a subtree for which it returns false is left out. */

@@ -8,7 +8,7 @@ import { programs, refused, refusedAtRun } from './programs.ts'
 type Log = (...values: unknown[]) => void
 type Suspend = (value: unknown) => Promise<unknown>
 interface Program {
-  main(log: Log, y: Suspend): Promise<void>
+  readonly main: (log: Log, y: Suspend) => Promise<void>
 }
 
 const runtime = new URL('../../../src/check/frames/runtime.js', import.meta.url).href
@@ -24,14 +24,18 @@ async function runNative(code: string): Promise<readonly string[]> {
     await main(
       (...values) => void lines.push(JSON.stringify(values)),
       async (value) => {
-        await null
+        await Promise.resolve()
         return value
       },
     )
   } catch (failure) {
-    lines.push(`threw ${String(failure)}`)
+    lines.push(thrown(failure))
   }
   return lines
+}
+
+function thrown(failure: unknown): string {
+  return `threw ${failure instanceof Error ? failure.message : JSON.stringify(failure)}`
 }
 
 /** Steps a task until it ends; `lowered` is its module, `suspender` the lowered `y`. */
@@ -40,14 +44,14 @@ async function runLowered(lowered: string): Promise<readonly string[]> {
   const { main } = (await moduleOf(lowered)) as Program
   const source = 'export const make = (park) => async (value) => { await park(); return value }'
   const { make } = (await moduleOf(lower(source, 'suspend.js', runtime).code)) as {
-    make(park: () => unknown): Suspend
+    readonly make: (park: () => unknown) => Suspend
   }
   const handle = new TaskHandle()
   let ended = false
   const log: Log = (...values) => void lines.push(JSON.stringify(values))
   const finish = (failure: unknown): void => {
     ended = true
-    if (failure !== null) lines.push(`threw ${String(failure)}`)
+    if (failure !== null) lines.push(thrown(failure))
   }
   begin(
     handle,
