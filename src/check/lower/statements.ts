@@ -2,39 +2,15 @@
  * Statements of a lowered function: what neither awaits nor jumps out of itself is copied, the rest is cut into cases.
  *
  * R1 Every variable of a statement that is cut becomes a variable of the function: its value outlives a suspension.
- * R2 A jump out of a `finally` or of a `for ... of` runs it first: completions are numbers, 0 end, 1 throw, 2 return,
- *    from 3 on the jumps that pass through.
  */
 import { Expressions } from './expressions.ts'
 import type { ModuleText } from './expressions.ts'
-import type { Label, MachineBody } from './machine.ts'
+
+import { Jumps } from './jumps.ts'
+import type { Finalizer } from './jumps.ts'
+import type { MachineBody } from './machine.ts'
 import { boundBy, escapes, statementsOf } from './syntax.ts'
 import type { Node } from './syntax.ts'
-
-interface Exit {
-  readonly label: Label
-  readonly target: Context
-}
-
-/** What a jump may target or has to pass through. */
-interface Context {
-  readonly labels: readonly string[]
-  readonly break?: Label
-  readonly continue?: Label
-  /** Only a labelled break ends it. */
-  readonly block?: boolean
-  /** The variable that holds the iterator to close. */
-  readonly iterator?: string
-  readonly finalizer?: Finalizer
-}
-
-interface Finalizer {
-  readonly kind: string
-  readonly value: string
-  readonly label: Label
-  readonly exits: Exit[]
-  returns: boolean
-}
 
 export interface StatementHost extends ModuleText {
   /** Makes a variable one of the function: picks its name and decides on a cell per turn. */
@@ -45,18 +21,19 @@ export class Statements {
   private readonly module: StatementHost
   private readonly body: MachineBody
   private readonly expressions: Expressions
-  private readonly contexts: Context[] = []
+  private readonly jumps: Jumps
 
   constructor(module: StatementHost, body: MachineBody) {
     this.module = module
     this.body = body
     this.expressions = new Expressions(module, body)
+    this.jumps = new Jumps(body)
   }
 
   lowerFunction(fn: Node): void {
     if (fn.body.type === 'BlockStatement') return this.block(statementsOf(fn.body))
     this.body.place = fn.body.loc.start
-    this.return(this.expressions.lower(fn.body))
+    this.jumps.return(this.expressions.lower(fn.body))
   }
 
   private block(statements: readonly Node[]): void {
@@ -131,7 +108,7 @@ export class Statements {
       case 'ExpressionStatement':
         return body.emit(`${expressions.lower(node.expression)};`)
       case 'ReturnStatement':
-        return this.return(node.argument === null ? 'undefined' : expressions.lower(node.argument))
+        return this.jumps.return(node.argument === null ? 'undefined' : expressions.lower(node.argument))
       case 'ThrowStatement':
         return body.emitLast(`throw ${expressions.lower(node.argument!)};`)
       case 'IfStatement':
@@ -140,7 +117,7 @@ export class Statements {
         return this.statement(node.body, [...labels, node.label!.name])
       case 'BreakStatement':
       case 'ContinueStatement':
-        return this.jump(node)
+        return this.jumps.jump(node)
       case 'WhileStatement':
       case 'DoWhileStatement':
       case 'ForStatement':
@@ -159,14 +136,8 @@ export class Statements {
 
   private labelled(node: Node, labels: readonly string[]): void {
     const end = this.body.newLabel()
-    this.within({ labels, break: end, block: true }, () => this.cut(node, []))
+    this.jumps.within({ labels, break: end, block: true }, () => this.cut(node, []))
     this.body.placeLabel(end)
-  }
-
-  private within(context: Context, emit: () => void): void {
-    this.contexts.push(context)
-    emit()
-    this.contexts.pop()
   }
 
   private if(node: Node): void {
@@ -192,7 +163,7 @@ export class Statements {
     body.placeLabel(top)
     const test = (): string => (node.test === null ? 'true' : expressions.lower(node.test))
     if (node.type !== 'DoWhileStatement' && node.test !== null) body.branch(`!(${test()})`, context.break)
-    this.within(context, () => this.block([node.body]))
+    this.jumps.within(context, () => this.block([node.body]))
     body.place = node.loc.start
     if (node.type !== 'WhileStatement') body.placeLabel(context.continue)
     if (node.type === 'DoWhileStatement') {
@@ -228,8 +199,8 @@ export class Statements {
     body.assign(step, `${iterator}.next()`)
     body.branch(`${step}.done`, outer.break)
     body.placeLabel(from)
-    this.within(outer, () =>
-      this.within(context, () => {
+    this.jumps.within(outer, () =>
+      this.jumps.within(context, () => {
         const { left } = node
         if (left.type === 'VariableDeclaration') {
           const pattern = left.declarations[0]!.id!
@@ -260,7 +231,7 @@ export class Statements {
       if (one.test !== null) body.branch(`${value} === (${expressions.lower(one.test)})`, targets[at]!)
     }
     body.jump(targets[node.cases.findIndex((one) => one.test === null)] ?? context.break)
-    this.within(context, () => {
+    this.jumps.within(context, () => {
       for (const [at, statements] of consequents.entries()) {
         body.placeLabel(targets[at]!)
         for (const one of statements) this.statement(one, [])
@@ -279,7 +250,7 @@ export class Statements {
     const [kind, value] = [body.temporary(), body.temporary()]
     const final: Finalizer = { kind, value, label: body.newLabel(), exits: [], returns: false }
     body.placeLabel(from)
-    this.within({ labels: [], finalizer: final }, () => this.tryCatch(node))
+    this.jumps.within({ labels: [], finalizer: final }, () => this.tryCatch(node))
     body.assign(kind, '0')
     body.assign(value, 'undefined')
     body.jump(final.label)
@@ -291,8 +262,8 @@ export class Statements {
     this.block(statementsOf(finalizer))
     body.branch(`${kind} === 0`, after)
     body.emit(`if (${kind} === 1) throw ${value};`)
-    if (final.returns) this.when(`${kind} === 2`, () => this.return(value))
-    for (const [at, exit] of final.exits.entries()) this.when(`${kind} === ${at + 3}`, () => this.leave(exit))
+    if (final.returns) this.when(`${kind} === 2`, () => this.jumps.return(value))
+    for (const [at, exit] of final.exits.entries()) this.when(`${kind} === ${at + 3}`, () => this.jumps.leave(exit))
     body.placeLabel(after)
   }
 
@@ -324,59 +295,4 @@ export class Statements {
     this.block(statementsOf(handler.body))
     body.placeLabel(after)
   }
-
-  private jump(node: Node): void {
-    const continues = node.type === 'ContinueStatement'
-    const target = this.contexts.findLast((one) => {
-      if ((continues ? one.continue : one.break) === undefined) return false
-      return node.label === null ? one.block !== true : one.labels.includes(node.label.name)
-    })!
-    this.leave({ label: (continues ? target.continue : target.break)!, target })
-  }
-
-  /** Goes to the label through every finalizer and iterator on the way. */
-  private leave(exit: Exit): void {
-    const { body } = this
-    for (let at = this.contexts.length - 1; this.contexts[at] !== exit.target; at--) {
-      if (this.pass(this.contexts[at]!, () => exitNumber(this.contexts[at]!.finalizer!, exit))) return
-    }
-    body.jump(exit.label)
-  }
-
-  private return(text: string): void {
-    const { body } = this
-    const crosses = this.contexts.some((one) => one.iterator !== undefined || one.finalizer !== undefined)
-    const value = crosses ? body.save(text) : text
-    for (let at = this.contexts.length - 1; at >= 0; at--) {
-      const context = this.contexts[at]!
-      const stops = this.pass(context, (final) => {
-        body.assign(final.value, value)
-        final.returns = true
-        return 2
-      })
-      if (stops) return
-    }
-    body.emitLast(`return $f.ret(${value});`)
-  }
-
-  /** Leaves one context. @returns true when its finalizer takes over */
-  private pass(context: Context, completion: (final: Finalizer) => number): boolean {
-    const { body } = this
-    const { iterator, finalizer } = context
-    if (iterator !== undefined) {
-      // Cleared first: a close that throws must not be closed again by the handler of its own loop.
-      const closing = body.save(iterator)
-      body.assign(iterator, 'undefined')
-      body.emit(`$f.close(${closing});`)
-    }
-    if (finalizer === undefined) return false
-    body.assign(finalizer.kind, String(completion(finalizer)))
-    body.jump(finalizer.label)
-    return true
-  }
-}
-
-function exitNumber(final: Finalizer, exit: Exit): number {
-  const known = final.exits.findIndex((one) => one.label === exit.label)
-  return 3 + (known >= 0 ? known : final.exits.push(exit) - 1)
 }
