@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { register } from 'node:module'
 import type { LoadHook, ResolveHook } from 'node:module'
 import { fileURLToPath } from 'node:url'
+// Not through the room's index: the loader's thread needs the pass alone.
 import { lower } from '../check/lower/lower.ts'
 
 const build = new URL('../', import.meta.url).href

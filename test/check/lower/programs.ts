@@ -7,6 +7,7 @@ export const programs: Readonly<Record<string, string>> = {
   'finally overrides a return': `const f = async () => { try { throw 1 } catch (e) { await y(e); return 'c' } finally { await y(3); return 'o' } }; log(await f())`,
   'nested finally with continue and break': `for (let i = 0; i < 4; i++) { try { try { if (i === 1) continue; if (i === 3) break; await y(i) } finally { await y(i); log('a', i) } } finally { log('b', i) } } log('end')`,
   'a throw crosses calls': `const g = async () => { await y(1); throw new Error('E') }; const f = async () => { try { await g() } catch ({ message }) { log(message); await y(2); throw message } }; try { await f() } catch (e) { log('outer', e) }`,
+  'the first statement of a try throws': `try { throw 'x' } catch (e) { log(await y(e)) }`,
   'labelled loops': `outer: for (const a of [1, 2, 3]) { for (const b of [1, 2, 3]) { await y(a); if (b === 2) continue outer; if (a === 3) break outer; log(a, b) } } log('end')`,
   'labelled block': `lab: { if (await y(1)) break lab; log('never') } log('ok')`,
   'an iterator is closed by break and throw': `class It { i = 0; [Symbol.iterator]() { return this } next() { return { done: this.i > 3, value: this.i++ } } return() { log('closed'); return {} } } for (const x of new It()) { await y(x); if (x === 1) break } try { for (const x of new It()) { await y(x); throw 'T' } } catch (e) { log(e) } for (const x of new It()) log(await y(x))`,
