@@ -8,7 +8,7 @@
 import { KernelError } from '../base/index.ts'
 import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
 import type { Kernel } from '../host/index.ts'
-import { Completion, encodeSchedule } from '../sched/index.ts'
+import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
@@ -164,17 +164,18 @@ async function runTasks<T>(
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
   recorder.begin()
-  // One wake-up at the end of the last task: joining one after the other would add decisions that mean nothing.
-  const ended = new Completion(kernel.sched, 'the end of all tasks')
+  // Blocked without a switch point, and woken once, by the last to end: waiting adds no decision to a schedule.
+  const { sched } = kernel
+  const waiter = sched.current
   const bodies = Object.entries(spec.tasks)
   let left = bodies.length
-  for (const [name, body] of bodies) {
+  const spawned = bodies.map(([name, body]) =>
     kernel.spawn(name, async () => {
       await answering(() => body(world, state))
-      if (--left === 0) ended.completeAll()
-    })
-  }
-  await ended.wait()
+      if (--left === 0) sched.wake(waiter)
+    }),
+  )
+  while (left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
   await spec.end?.(world, state)
   await takeDown(world)
   recorder.end()

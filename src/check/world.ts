@@ -10,7 +10,7 @@ import type { Gfn } from '../base/index.ts'
 import { Kernel } from '../host/index.ts'
 import type { HostThread, KernelOptions, Mm } from '../host/index.ts'
 import { Vm } from '../mmu/index.ts'
-import type { MissOutcome, Vcpu, VmOptions } from '../mmu/index.ts'
+import type { Vcpu, VmOptions } from '../mmu/index.ts'
 import { createSrcu } from '../notifier/index.ts'
 
 /** Frame of the first page of guest memory. */
@@ -94,9 +94,6 @@ export async function takeDown(world: World): Promise<void> {
 
 /** Host address of a page of guest memory. */
 export const pageOf = (world: Pick<World, 'ram'>, page: number): number => world.ram + page * PAGE_SIZE
-
-/** What an access of the guest came to, when it was not carried out. */
-export type Refusal = Exclude<MissOutcome, 'retry' | 'stored'>
 
 type Guest = Pick<World, 'kernel' | 'mm' | 'vcpu'>
 

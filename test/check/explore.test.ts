@@ -85,7 +85,7 @@ const mutants: readonly Mutant[] = [
     parts: { vm: NoRetryVm },
     finds: ['I10', 'I1', 'I2'],
     within: 150,
-    preemptions: 1,
+    preemptions: 2,
   },
   {
     what: 'the same under shadow paging',
@@ -93,7 +93,7 @@ const mutants: readonly Mutant[] = [
     parts: { vm: NoRetryVm },
     finds: ['I10', 'I1', 'I2'],
     within: 150,
-    preemptions: 1,
+    preemptions: 2,
   },
   {
     what: 'a zap without a flush',
@@ -125,7 +125,7 @@ const mutants: readonly Mutant[] = [
     parts: { createSrcu: (_kind, sched, options) => new NeverWaits(sched, options) },
     finds: ['I5'],
     within: 30,
-    preemptions: 0,
+    preemptions: 1,
   },
 ]
 
@@ -140,7 +140,7 @@ for (const { what, scenario: name, parts, finds, within, preemptions } of mutant
       if (seed > 1) continue
       const short = await shrink(scenario, found, { parts })
       t.true(short.preemptions <= preemptions, `${short.preemptions} preemptions`)
-      t.true(short.deviations <= decodeSchedule(found.schedule).deviations.length)
+      t.true(short.deviations <= Math.max(1, decodeSchedule(found.schedule).deviations.length / 2))
       const again = await scenario.run(replay(decodeSchedule(short.run.schedule)), { parts, record: true })
       const twice = await scenario.run(replay(decodeSchedule(short.run.schedule)), { parts, record: true })
       t.is(again.violation?.invariant, invariant)
@@ -207,22 +207,23 @@ test('the words of a verdict say what was run', async (t) => {
   const report = await explore(named('get-put'), { policy: 'pct', schedules: 20 })
   t.is(report.verdict, 'no violation in 20 schedules')
   const cut = await searchBounded(named('unmap-vs-fault'), { preemptions: 1, schedules: 10 })
-  t.is(boundedVerdict(cut), 'no violation within 0 preemptions (3 schedules)')
+  t.is(boundedVerdict(cut), 'no violation within 0 preemptions (2 schedules)')
   t.false(cut.complete)
   const stopped = await explore(named('unmap-vs-fault'), { stop: () => true })
   t.true(stopped.stopped)
   t.is(stopped.schedules, 0)
 })
 
+const one = (body: (world: { kernel: Kernel }) => Promise<void>): Scenario =>
+  defineScenario({
+    name: 'one',
+    what: 'one task',
+    invariants: [],
+    world: { vm: null, pages: 1 },
+    tasks: { one: body },
+  })
+
 test('a task without an end is I11, a deadlock I8, a foreign failure is named', async (t) => {
-  const one = (body: (world: { kernel: Kernel }) => Promise<void>): Scenario =>
-    defineScenario({
-      name: 'one',
-      what: 'one task',
-      invariants: [],
-      world: { vm: null, pages: 1 },
-      tasks: { one: body },
-    })
   const endless = one(async ({ kernel }) => {
     for (;;) {
       kernel.trace.emit({ name: 'sched_process_exit', task: 'nobody' })
@@ -243,13 +244,18 @@ test('a task without an end is I11, a deadlock I8, a foreign failure is named', 
 
 test('kept: two schedules in which the auditor saw what was not wrong', async (t) => {
   for (const [name, schedule] of [
-    ['exit-unregister-reclaim', 'u1:BAEPAg'], // reclaim reaches a page through the rmap during another task's exit
-    ['dirty-log-vs-writer', 'u1:CAE'], // a sweep between a write-protection and its flush
-    ['dirty-log-vs-writer-shadow', 'u1:CAE'],
+    ['exit-unregister-reclaim', 'u1:BgI'], // reclaim reaches a page through the rmap during another task's exit
+    ['dirty-log-vs-writer', 'u1:BwE'], // a sweep between a write-protection and its flush
+    ['dirty-log-vs-writer-shadow', 'u1:BwE'],
   ] as const) {
     const run = await named(name).run(replay(decodeSchedule(schedule)))
     t.is(findingOf(run), null, name)
   }
+})
+
+test('kept: a VM ended while a vCPU was about to enter its SRCU', async (t) => {
+  const run = await named('destroy-vs-fault-vs-dontneed').run(replay(decodeSchedule('u1:AAIIAQECCwEAAg')))
+  t.is(run.violation, null)
 })
 
 test('there are at least 24 scenarios, and each is clean', async (t) => {

@@ -2,8 +2,9 @@
  * Hunting: many runs of a scenario, each under another seed, until one of them breaks an invariant.
  *
  * R1 The n-th schedule of a hunt depends on the seed and on n alone.
+ * R2 The first run of a hunt with pct takes every default: it tells how many switch points a run has.
  */
-import { pct, random } from '../../sched/index.ts'
+import { bounded, pct, random } from '../../sched/index.ts'
 import type { Policy } from '../../sched/index.ts'
 import { findingOf } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
@@ -40,19 +41,22 @@ export interface SearchResult {
   readonly complete: boolean
 }
 
-function policyOf(options: HuntOptions, index: number): Policy {
+function policyOf(options: HuntOptions, index: number, length: number): Policy {
   const seed = (options.seed ?? 1) * 1_000_003 + index
   if (options.policy === 'random') return random(seed, { period: 2 + (index % 4), values: true })
   const depth = options.depth ?? 0
-  return pct(seed, depth === 0 ? 2 + (index % 3) : depth)
+  return pct(seed, depth === 0 ? 2 + (index % 3) : depth, length)
 }
 
 /** Runs the scenario until a run breaks something, the schedules are used up, or `stop` says so. */
 export async function hunt(scenario: Scenario, options: HuntOptions = {}): Promise<SearchResult> {
   const most = options.schedules ?? 1000
   let schedules = 0
+  let length = 0
   while (schedules < most && options.stop?.() !== true) {
-    const run = await scenario.run(policyOf(options, schedules), { parts: options.parts ?? {} })
+    const measuring = schedules === 0 && options.policy !== 'random' ? bounded() : null
+    const run = await scenario.run(measuring ?? policyOf(options, schedules, length), { parts: options.parts ?? {} })
+    if (measuring !== null) length = measuring.taken.length
     schedules++
     options.onRun?.(schedules)
     if (findingOf(run) !== null) return { schedules, found: run, complete: false }

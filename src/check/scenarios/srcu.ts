@@ -48,8 +48,9 @@ function scenario(kind: SrcuKind, name: string, what: string, tasks: ScenarioSpe
     what: `SRCU alone (${kind}): ${what}`,
     invariants: ['I5', 'I8'],
     world: { vm: null, pages: 1 },
-    setup: ({ kernel, parts }) =>
-      Promise.resolve(new Published((parts.createSrcu ?? createSrcu)(kind, kernel.sched, { name: 'srcu' }))),
+    async setup({ kernel, parts }) {
+      return new Published((parts.createSrcu ?? createSrcu)(kind, kernel.sched, { name: 'srcu' }))
+    },
     tasks,
     async end(_world, { srcu }) {
       await srcu.barrier()
