@@ -1,0 +1,61 @@
+/**
+ * Hunting: many runs of a scenario, each under another seed, until one of them breaks an invariant.
+ *
+ * R1 The n-th schedule of a hunt depends on the seed and on n alone.
+ */
+import { pct, random } from '../../sched/index.ts'
+import type { Policy } from '../../sched/index.ts'
+import { findingOf } from '../scenario.ts'
+import type { Run, Scenario } from '../scenario.ts'
+import type { WorldParts } from '../world.ts'
+
+/** What every search takes. */
+export interface SearchOptions {
+  /** What stands in for production code. */
+  readonly parts?: WorldParts
+  /** Asked before each run: true ends the search. */
+  readonly stop?: () => boolean
+  /** Called after each run with the number of runs so far. */
+  readonly onRun?: (schedules: number) => void
+}
+
+export interface HuntOptions extends SearchOptions {
+  /** Default 'pct'. */
+  readonly policy?: 'pct' | 'random'
+  /** Default 1. */
+  readonly seed?: number
+  /** Runs at most. Default 1,000. */
+  readonly schedules?: number
+  /** Depth of pct; 0 (default) takes 2, 3 and 4 in turn. */
+  readonly depth?: number
+}
+
+/** What a search came to. */
+export interface SearchResult {
+  /** Runs made. */
+  readonly schedules: number
+  /** The run that broke an invariant or failed, or null. */
+  readonly found: Run | null
+  /** Every schedule that the search is about was run. Never true of a hunt. */
+  readonly complete: boolean
+}
+
+function policyOf(options: HuntOptions, index: number): Policy {
+  const seed = (options.seed ?? 1) * 1_000_003 + index
+  if (options.policy === 'random') return random(seed, { period: 2 + (index % 4), values: true })
+  const depth = options.depth ?? 0
+  return pct(seed, depth === 0 ? 2 + (index % 3) : depth)
+}
+
+/** Runs the scenario until a run breaks something, the schedules are used up, or `stop` says so. */
+export async function hunt(scenario: Scenario, options: HuntOptions = {}): Promise<SearchResult> {
+  const most = options.schedules ?? 1000
+  let schedules = 0
+  while (schedules < most && options.stop?.() !== true) {
+    const run = await scenario.run(policyOf(options, schedules), { parts: options.parts ?? {} })
+    schedules++
+    options.onRun?.(schedules)
+    if (findingOf(run) !== null) return { schedules, found: run, complete: false }
+  }
+  return { schedules, found: null, complete: false }
+}

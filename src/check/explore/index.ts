@@ -1,0 +1,10 @@
+/** explore: looks for a schedule of a scenario that breaks an invariant, and makes it short. */
+export { nextPlan, searchBounded } from './bounded-search.ts'
+export type { BoundedOptions, BoundedResult } from './bounded-search.ts'
+export { explore } from './explore.ts'
+export type { ExploreOptions, ExploreReport } from './explore.ts'
+export { hunt } from './hunt.ts'
+export type { HuntOptions, SearchOptions, SearchResult } from './hunt.ts'
+export { shrink } from './shrink.ts'
+export type { Counterexample, ShrinkOptions } from './shrink.ts'
+export { boundedVerdict, huntVerdict } from './verdict.ts'
