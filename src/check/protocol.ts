@@ -24,7 +24,8 @@ interface Space {
   readonly windows: Window[]
   /** Notifiers on the list. */
   listed: number
-  exiting: boolean
+  /** The task that tears it down; null until then. */
+  exiting: string | null
   released: boolean
 }
 
@@ -84,13 +85,13 @@ export class ProtocolAudit {
         this.close(event)
         return
       case 'mm_exit':
-        this.space(event.mm).exiting = true
+        this.space(event.mm).exiting = task
         return
       case 'mmu_notifier_release_end':
         this.space(event.mm).released = true
         return
       case 'clear_pte':
-        this.exitFrees(event.mm, event.hva)
+        this.exitFrees(event.mm, event.hva, task)
         return
       case 'srcu_gp_start':
         this.gracePeriods.add(`${event.srcu} ${event.gp}`)
@@ -127,7 +128,7 @@ export class ProtocolAudit {
   private space(mm: number): Space {
     let space = this.spaces.get(mm)
     if (space === undefined) {
-      space = { windows: [], listed: 0, exiting: false, released: false }
+      space = { windows: [], listed: 0, exiting: null, released: false }
       this.spaces.set(mm, space)
     }
     return space
@@ -164,9 +165,10 @@ export class ProtocolAudit {
     } else windows.splice(at, 1)
   }
 
-  private exitFrees(mm: number, hva: number): void {
+  /** Others, as reclaim, may still take pages away, inside windows of their own. */
+  private exitFrees(mm: number, hva: number, task: string): void {
     const space = this.spaces.get(mm)
-    if (space === undefined || !space.exiting || space.listed === 0) return
+    if (space === undefined || space.exiting !== task || space.listed === 0) return
     this.ledger.count('I5')
     if (!space.released) this.report('I5', `mm ${mm}: exit takes pages away before every release has ended`, { hva })
   }

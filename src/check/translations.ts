@@ -331,6 +331,12 @@ export class TranslationAudit {
         )
       })
     }
+    for (const vm of this.world.vms()) {
+      vm.forEachCachedFrame((cached) => {
+        if (cached.pfn !== pfn) return
+        this.report('I2', `frame ${hex(pfn)} is freed while vm ${vm.id} keeps its address at hand`, namesOf(vm, cached))
+      })
+    }
     const thread = this.world.hostTlbNaming(pfn)
     if (thread !== null) this.report('I2', `frame ${hex(pfn)} is freed while the TLB of ${thread} maps it`, { pfn })
   }
