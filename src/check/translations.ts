@@ -360,7 +360,10 @@ export class TranslationAudit {
   }
 }
 
-const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: AuditedTranslation): PageNames => ({
+const namesOf = (
+  vm: AuditedVm,
+  { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva' | 'gfn' | 'pfn'>,
+): PageNames => ({
   mm: vm.mmId,
   vm: vm.id,
   hva,

@@ -33,9 +33,11 @@ export const blockableInNonblockable: Exhibit = {
   name: 'blockable-in-nonblockable',
   rank: 9,
   family: 'context',
-  commit: '93065ac753e4',
-  subject: 'mm, oom: distinguish blockable mode for mmu notifiers',
-  version: 'v4.19',
+  fix: {
+    commit: '93065ac753e4',
+    subject: 'mm, oom: distinguish blockable mode for mmu notifiers',
+    version: 'v4.19',
+  },
   story: [
     'The OOM reaper frees a victim so that others get on; it must not wait for anything that waits for memory. A hook that sleeps',
     'on its mmu_lock, held by a fault that waits for memory, closes the circle. The repair tells the hook whether it may sleep;',

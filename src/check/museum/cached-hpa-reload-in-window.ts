@@ -43,9 +43,11 @@ export const cachedHpaReloadInWindow: Exhibit = {
   name: 'cached-hpa-reload-in-window',
   rank: 15,
   family: 'retry',
-  commit: 'e649b3f0188f',
-  subject: 'KVM: x86: Fix APIC page invalidation race',
-  version: 'v5.8',
+  fix: {
+    commit: 'e649b3f0188f',
+    subject: 'KVM: x86: Fix APIC page invalidation race',
+    version: 'v5.8',
+  },
   story: [
     'The host asks all vCPUs to look up again the address of a page that the hypervisor keeps at hand. A vCPU does so at once and',
     'finds the PTE, which is still there; then the host clears it and frees the frame. The vCPU goes on with a dead frame, and',

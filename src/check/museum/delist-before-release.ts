@@ -21,9 +21,11 @@ export const delistBeforeRelease: Exhibit = {
   name: 'delist-before-release',
   rank: 3,
   family: 'lifetime',
-  commit: '3ad3d901bbcf',
-  subject: 'mm: mmu_notifier: fix freed page still mapped in secondary MMU',
-  version: 'v3.6',
+  fix: {
+    commit: '3ad3d901bbcf',
+    subject: 'mm: mmu_notifier: fix freed page still mapped in secondary MMU',
+    version: 'v3.6',
+  },
   story: [
     'Exit takes the client off the list and calls its release after that. In between reclaim comes through the rmap, clears a',
     'PTE, finds no client to tell and frees the frame, while an spte still maps it. Reported as a bad page state during a',

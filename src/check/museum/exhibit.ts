@@ -7,7 +7,7 @@
  * R3 A schedule is replayed from its line alone.
  */
 import type { Invariant } from '../../base/index.ts'
-import { decodeSchedule, random, replay } from '../../sched/index.ts'
+import { decodeSchedule, pct, random, replay } from '../../sched/index.ts'
 import type { Policy } from '../../sched/index.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import type { Violation } from '../violation.ts'
@@ -17,16 +17,20 @@ export const FAMILIES = ['lifetime', 'retry', 'order', 'flush', 'tables', 'bookk
 /** A room of docs/museum.md. */
 export type Family = (typeof FAMILIES)[number]
 
+export interface Fix {
+  readonly commit: string
+  readonly subject: string
+  /** First release with it. */
+  readonly version: string
+}
+
 export interface Exhibit {
   readonly name: string
   /** Its place in the collection: 1 is the subject of the whole. Relatives share a rank. */
   readonly rank: number
   readonly family: Family
-  /** The commit that repaired it, or that it is known by. */
-  readonly commit: string
-  readonly subject: string
-  /** First release with the repair. */
-  readonly version: string
+  /** The commit that repaired it, or that it is known by; null for a relative that no kernel is known to have had. */
+  readonly fix: Fix | null
   readonly story: readonly string[]
   /** Linux's lines, side by side. */
   readonly correct: readonly string[]
@@ -42,8 +46,13 @@ export interface Exhibit {
   readonly bug: WorldParts | Scenario
 }
 
-/** The policy of one seed. Some stop tasks often, some seldom. */
-const policyOf = (seed: number): Policy => random(seed, { period: 2 + (seed % 5) })
+/** Ordered events that a schedule of the first kind looks for, and the length that its changes lie within. */
+const DEPTH = 3
+const LENGTH = 60
+
+/** Two kinds of schedule in turn: few changes of priority, and a stop at every few points. */
+const policyOf = (seed: number): Policy =>
+  seed % 2 === 1 ? pct(seed, DEPTH, LENGTH) : random(seed, { period: 2 + (seed % 7) })
 
 const isScenario = (bug: WorldParts | Scenario): bug is Scenario => 'run' in bug
 

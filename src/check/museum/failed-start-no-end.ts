@@ -39,9 +39,11 @@ export const failedStartNoEnd: Exhibit = {
   name: 'failed-start-no-end',
   rank: 8,
   family: 'bookkeeping',
-  commit: 'c2655835fd8c',
-  subject: 'mm/mmu_notifiers: ensure range_end() is paired with range_start()',
-  version: 'v5.12',
+  fix: {
+    commit: 'c2655835fd8c',
+    subject: 'mm/mmu_notifiers: ensure range_end() is paired with range_start()',
+    version: 'v5.12',
+  },
   story: [
     'Two clients listen to an mm. The OOM reaper may not sleep: KVM has counted the invalidation in, the other client is busy and',
     'refuses, the reaper gives up and calls no end. The count of KVM stays raised, and every later fault retries for ever.',

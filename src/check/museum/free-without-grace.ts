@@ -31,9 +31,11 @@ export const freeWithoutGrace: Exhibit = {
   name: 'free-without-grace',
   rank: 7,
   family: 'lifetime',
-  commit: '6d7c3cde93c1',
-  subject: 'mm/hmm: fix use after free with struct hmm in the mmu notifiers',
-  version: 'v5.3',
+  fix: {
+    commit: '6d7c3cde93c1',
+    subject: 'mm/hmm: fix use after free with struct hmm in the mmu notifiers',
+    version: 'v5.3',
+  },
   story: [
     'munmap, in its read section, has picked the notifier of a client. The client uses the variant of unregister that does not',
     'wait, and frees at once; munmap calls into freed memory. The repair frees from an SRCU callback.',

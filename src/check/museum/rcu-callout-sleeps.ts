@@ -38,9 +38,11 @@ export const rcuCalloutSleeps: Exhibit = {
   name: 'rcu-callout-sleeps',
   rank: 1,
   family: 'lifetime',
-  commit: '21a92735f660',
-  subject: 'mm: mmu_notifier: have mmu_notifiers use a global SRCU so they may safely schedule',
-  version: 'v3.7',
+  fix: {
+    commit: '21a92735f660',
+    subject: 'mm: mmu_notifier: have mmu_notifiers use a global SRCU so they may safely schedule',
+    version: 'v3.7',
+  },
   story: [
     'munmap enters an RCU read section, finds a client on the list and calls its invalidate_range_start. The hook sleeps: it',
     'waits for a lock, a device, a TLB acknowledgement. To RCU a context switch is a quiescent state, so the read section',

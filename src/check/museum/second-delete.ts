@@ -23,9 +23,11 @@ export const secondDelete: Exhibit = {
   name: 'second-delete',
   rank: 4,
   family: 'lifetime',
-  commit: '751efd8610d3',
-  subject: 'mmu_notifier_unregister NULL Pointer deref and multiple ->release() callouts',
-  version: 'v3.9',
+  fix: {
+    commit: '751efd8610d3',
+    subject: 'mmu_notifier_unregister NULL Pointer deref and multiple ->release() callouts',
+    version: 'v3.9',
+  },
   story: [
     'Unregister looks, without the lock, whether the client is still listed: it is. Exit takes it off the list. Unregister calls',
     'release, takes the lock and deletes the client a second time: the way back is a null pointer, and it writes through it.',

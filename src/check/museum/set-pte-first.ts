@@ -2,8 +2,7 @@
 import type { Hpa, Hva } from '../../base/index.ts'
 import { Mm } from '../../host/index.ts'
 import { mmuNotifierChangePte } from '../../notifier/index.ts'
-import { defineScenario } from '../scenario.ts'
-import { guestLoad, runGuest } from '../world.ts'
+import { cowAgainstReaders } from './cow-scenario.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withMm } from './parts.ts'
 
@@ -14,32 +13,15 @@ class SetPteFirst extends Mm {
   }
 }
 
-const cowAgainstReaders = defineScenario({
-  name: 'cow-against-readers',
-  what: 'one host thread breaks copy on write, another stores to the new page, the guest reads',
-  invariants: ['I1', 'I7'],
-  world: { pages: 1, kernel: { frames: 96, changePte: 'unbracketed' } },
-  async setup(world) {
-    await world.thread.store64(world.ram, 1n)
-    const child = await world.mm.fork('child')
-    await guestLoad(world, 0)
-    return { child, other: world.mm.createThread() }
-  },
-  tasks: {
-    cow: ({ thread, ram }) => thread.store64(ram, 1n),
-    writer: ({ ram }, { other }) => other.store64(ram, 2n),
-    vcpu0: (world) => runGuest(world, [{ load: 0 }, { load: 0 }, { load: 0 }]),
-  },
-  end: (_, { child }) => child.exit(),
-})
-
 export const setPteFirst: Exhibit = {
   name: 'set-pte-first',
   rank: 10,
   family: 'order',
-  commit: '48af0d7cb326',
-  subject: 'mm: mmu_notifier: fix inconsistent memory between secondary MMU and host',
-  version: 'v3.7',
+  fix: {
+    commit: '48af0d7cb326',
+    subject: 'mm: mmu_notifier: fix inconsistent memory between secondary MMU and host',
+    version: 'v3.7',
+  },
   story: [
     'The host breaks copy on write: it sets the PTE to the new frame, then tells the client by change_pte. In between another',
     'host thread stores 2 through the new PTE, and the guest reads through its old spte the value that was there before.',
@@ -50,6 +32,6 @@ export const setPteFirst: Exhibit = {
   historical: ['set_pte_at(mm, address, ptep, pte);', 'mmu_notifier_change_pte(mm, address, pte);'],
   breaks: 'I7',
   schedules: 1000,
-  scenario: cowAgainstReaders,
+  scenario: cowAgainstReaders('unbracketed'),
   bug: withMm(SetPteFirst),
 }

@@ -35,9 +35,11 @@ export const slotSwapInsideWindow: Exhibit = {
   name: 'slot-swap-inside-window',
   rank: 13,
   family: 'bookkeeping',
-  commit: '52ac8b358b0c',
-  subject: 'KVM: Block memslot updates across range_start() and range_end()',
-  version: 'v5.16',
+  fix: {
+    commit: '52ac8b358b0c',
+    subject: 'KVM: Block memslot updates across range_start() and range_end()',
+    version: 'v5.16',
+  },
   story: [
     'A start that hits no memslot does not take mmu_lock and counts nothing. A memslot over the range is installed; the end hits it',
     'and lowers a count that was never raised. Deleted inside the window instead, the count stays raised for ever. The repair',

@@ -35,9 +35,11 @@ export const unlinkThenRelease: Exhibit = {
   name: 'unlink-then-release',
   rank: 5,
   family: 'lifetime',
-  commit: 'd34883d4e35c',
-  subject: 'mm: mmu_notifier: re-fix freed page still mapped in secondary MMU',
-  version: 'v3.10',
+  fix: {
+    commit: 'd34883d4e35c',
+    subject: 'mm: mmu_notifier: re-fix freed page still mapped in secondary MMU',
+    version: 'v3.10',
+  },
   story: [
     'To have release called exactly once, 751efd8610d3 unlinked the client first and took the unlink for the claim ticket. That',
     'is the bug of v3.6 again: exit unlinks, reclaim finds nobody to tell and frees the frame, release comes too late.',

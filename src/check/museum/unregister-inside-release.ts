@@ -33,9 +33,11 @@ export const unregisterInsideRelease: Exhibit = {
   name: 'unregister-inside-release',
   rank: 6,
   family: 'lifetime',
-  commit: 'b972216e27d1',
-  subject: 'mmu_notifier: add call_srcu and sync function for listener to delay call and sync',
-  version: 'v3.17',
+  fix: {
+    commit: 'b972216e27d1',
+    subject: 'mmu_notifier: add call_srcu and sync function for listener to delay call and sync',
+    version: 'v3.17',
+  },
   story: [
     'The mm exits and calls the release of a driver, which wants to drop its whole object and unregisters there and then.',
     'Unregister waits for a grace period, which waits for the read section that release runs in: the task waits for itself.',
