@@ -40,7 +40,9 @@ class KernelVm implements AuditedVm {
     return this.vm.isDying ? 0 : this.vm.invalidation.active
   }
 
-  forEachCachedFrame(visit: (frame: { readonly hva: number; readonly gfn: number; readonly pfn: number }) => void): void {
+  forEachCachedFrame(
+    visit: (frame: { readonly hva: number; readonly gfn: number; readonly pfn: number }) => void,
+  ): void {
     for (const cache of this.vm.pfnCaches) {
       if (cache.check()) visit({ hva: cache.uhva, gfn: Math.floor(cache.gpa / PAGE_SIZE), pfn: cache.pfn })
     }

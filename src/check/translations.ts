@@ -360,10 +360,7 @@ export class TranslationAudit {
   }
 }
 
-const namesOf = (
-  vm: AuditedVm,
-  { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva' | 'gfn' | 'pfn'>,
-): PageNames => ({
+const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva' | 'gfn' | 'pfn'>): PageNames => ({
   mm: vm.mmId,
   vm: vm.id,
   hva,

@@ -23,6 +23,8 @@ export interface Operand {
   readonly name: string
   readonly summary: string
   readonly required: boolean
+  /** How many words it may be. Default 1. */
+  readonly most?: number
   /** What completion offers. */
   readonly completes: 'guests' | 'commands' | readonly string[]
 }
@@ -47,7 +49,8 @@ export interface CommandSpec<T extends OptionTable> {
   readonly operand?: Operand
   readonly options: T
   readonly examples?: readonly (readonly [command: string, what: string])[]
-  run(values: OptionValues<T>, operand: string | undefined, output: Output): Promise<ExitCode>
+  /** @param rest the words after the first, if the operand may be several */
+  run(values: OptionValues<T>, operand: string | undefined, output: Output, rest: readonly string[]): Promise<ExitCode>
 }
 
 /** Ties a command's options to the types that its `run` receives. */
@@ -68,7 +71,7 @@ export function defineCommand<const T extends OptionTable>(spec: CommandSpec<T>)
         help(command, output)
         return 0
       }
-      const most = spec.operand === undefined ? 0 : 1
+      const most = spec.operand === undefined ? 0 : (spec.operand.most ?? 1)
       if (operands.length > most) {
         const extra = operands[most]!
         throw new UsageError(`unexpected argument '${extra}'`, `umbra help ${spec.name} shows what it takes`)
@@ -76,7 +79,7 @@ export function defineCommand<const T extends OptionTable>(spec: CommandSpec<T>)
       if (spec.operand?.required === true && operands.length === 0) {
         throw new UsageError(`${spec.operand.name} is missing: ${spec.operand.summary}`, `umbra help ${spec.name}`)
       }
-      return spec.run(values, operands[0], output)
+      return spec.run(values, operands[0], output, operands.slice(1))
     },
   }
   return command

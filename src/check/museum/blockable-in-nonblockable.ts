@@ -43,10 +43,15 @@ export const blockableInNonblockable: Exhibit = {
     'on its mmu_lock, held by a fault that waits for memory, closes the circle. The repair tells the hook whether it may sleep;',
     'if not, it must get through without, or say so.',
   ],
-  correct: ['if (mmu_notifier_range_blockable(range))', '    mutex_lock(&lock);', 'else if (!mutex_trylock(&lock))', '    return -EAGAIN;'],
+  correct: [
+    'if (mmu_notifier_range_blockable(range))',
+    '    mutex_lock(&lock);',
+    'else if (!mutex_trylock(&lock))',
+    '    return -EAGAIN;',
+  ],
   historical: ['mutex_lock(&lock);'],
   breaks: 'I13',
-  schedules: 100,
+  schedules: 10,
   scenario: reaperAgainstVm,
   bug: { vm: AlwaysSleepsVm },
 }

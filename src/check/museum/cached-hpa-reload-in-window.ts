@@ -54,10 +54,15 @@ export const cachedHpaReloadInWindow: Exhibit = {
     'nobody asks again. In 2017 a Windows guest hung at boot on an overcommitted host. The repair looks up again while an',
     'invalidation is open.',
   ],
-  correct: ['do {', '    mmu_seq = kvm->mmu_invalidate_seq;', '    new_pfn = hva_to_pfn(...);', '} while (mmu_notifier_retry_cache(kvm, mmu_seq));'],
+  correct: [
+    'do {',
+    '    mmu_seq = kvm->mmu_invalidate_seq;',
+    '    new_pfn = hva_to_pfn(...);',
+    '} while (mmu_notifier_retry_cache(kvm, mmu_seq));',
+  ],
   historical: ['new_pfn = hva_to_pfn(...);'],
   breaks: 'I2',
-  schedules: 400,
+  schedules: 20,
   scenario: dontneedAgainstCache((vm) => new GfnToPfnCache(vm)),
   bug: dontneedAgainstCache((vm) => new Eager(vm)),
 }

@@ -73,9 +73,12 @@ export const dirtyLogFamily: readonly Exhibit[] = [
       'The pages are write-protected, and no TLB hears of it: a vCPU stores on through what it remembers, no bit is set, and live',
       'migration leaves the page behind. In Linux the flush was missed because the spte had just been dropped with its flush deferred.',
     ],
-    correct: ['flush = slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);', 'if (flush) kvm_flush_remote_tlbs_memslot(kvm, memslot);'],
+    correct: [
+      'flush = slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);',
+      'if (flush) kvm_flush_remote_tlbs_memslot(kvm, memslot);',
+    ],
     historical: ['slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);'],
-    schedules: 60,
+    schedules: 20,
     bug: { vm: NoFlushVm },
   },
   {
@@ -87,9 +90,17 @@ export const dirtyLogFamily: readonly Exhibit[] = [
       'taken, and the stores that follow set none. Bit and right must go in one step.',
       '(A relative: no kernel is known to have had it.)',
     ],
-    correct: ['mask = xchg(&dirty_bitmap[i], 0);', 'kvm_mmu_write_protect_pt_masked(kvm, memslot, offset, mask);', 'kvm_flush_remote_tlbs(kvm);'],
-    historical: ['kvm_mmu_slot_remove_write_access(kvm, slot);', 'kvm_flush_remote_tlbs(kvm);', 'mask = xchg(&dirty_bitmap[i], 0);'],
-    schedules: 400,
+    correct: [
+      'mask = xchg(&dirty_bitmap[i], 0);',
+      'kvm_mmu_write_protect_pt_masked(kvm, memslot, offset, mask);',
+      'kvm_flush_remote_tlbs(kvm);',
+    ],
+    historical: [
+      'kvm_mmu_slot_remove_write_access(kvm, slot);',
+      'kvm_flush_remote_tlbs(kvm);',
+      'mask = xchg(&dirty_bitmap[i], 0);',
+    ],
+    schedules: 40,
     bug: { vm: ProtectsFirstVm },
   },
 ]

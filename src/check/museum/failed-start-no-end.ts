@@ -49,10 +49,16 @@ export const failedStartNoEnd: Exhibit = {
     'refuses, the reaper gives up and calls no end. The count of KVM stays raised, and every later fault retries for ever.',
     'The repair calls the end of everybody who has one.',
   ],
-  correct: ['if (ret) {', '    /* Must be -EAGAIN: undo */', '    hlist_for_each_entry_rcu(...) subscription->ops->invalidate_range_end(...);', '}', 'return ret;'],
+  correct: [
+    'if (ret) {',
+    '    /* Must be -EAGAIN: undo */',
+    '    hlist_for_each_entry_rcu(...) subscription->ops->invalidate_range_end(...);',
+    '}',
+    'return ret;',
+  ],
   historical: ['return ret;'],
   breaks: 'I6',
-  schedules: 1,
+  schedules: 5,
   scenario: reaperAgainstBusyClient,
   bug: withSubscriptions(NoUndo),
 }

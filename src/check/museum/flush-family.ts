@@ -1,12 +1,10 @@
-/** Where the flush stands: nowhere, lost on the way, in the end of the window, or behind the freeing. */
+/** Flushes that are lost on the way, or stand behind the freeing. */
 import { PAGE_SIZE } from '../../base/index.ts'
 import { Mm, MmuGather } from '../../host/index.ts'
 import { KvmMmuNotifier, Vm } from '../../mmu/index.ts'
 import type { Memslot } from '../../mmu/index.ts'
-import type { MmuNotifierRange } from '../../notifier/index.ts'
 import { defineScenario } from '../scenario.ts'
 import { FIRST_GFN, guestStore, runGuest } from '../world.ts'
-import { cowAgainstReaders } from './cow-scenario.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withMm } from './parts.ts'
 
@@ -28,21 +26,6 @@ class LosesFlush extends KvmMmuNotifier {
 class LosesFlushVm extends Vm {
   protected override createNotifier(): KvmMmuNotifier {
     return new LosesFlush(this)
-  }
-}
-
-class FlushesInEnd extends KvmMmuNotifier {
-  protected override async flushZapped(): Promise<void> {}
-
-  override async invalidateRangeEnd(range: MmuNotifierRange): Promise<void> {
-    await this.vm.flush.remoteAll()
-    await super.invalidateRangeEnd(range)
-  }
-}
-
-class FlushesInEndVm extends Vm {
-  protected override createNotifier(): KvmMmuNotifier {
-    return new FlushesInEnd(this)
   }
 }
 
@@ -103,28 +86,9 @@ export const yieldDropsFlush: Exhibit = {
   correct: ['flush |= zap_gfn_range(kvm, root, start, end, flush);'],
   historical: ['flush = zap_gfn_range(kvm, root, start, end);'],
   breaks: 'I1',
-  schedules: 60,
-  leadsTo: 'flush-in-end',
+  schedules: 20,
   scenario: twoSlots,
   bug: { vm: LosesFlushVm },
-}
-
-export const flushInEnd: Exhibit = {
-  name: 'flush-in-end',
-  rank: 18,
-  family: 'flush',
-  fix: null,
-  story: [
-    'A relative: the flush is not lost, but late. Zapped in the start, flushed in the end of the window: in between the host has cleared',
-    'its PTE and set another, a host thread has stored through that, and a vCPU in guest mode reads the old page through its TLB.',
-    'When start returns, no vCPU may have a translation of the range. (A relative of 048f49809c52, in which a caller ignored that a flush was due.)',
-  ],
-  correct: ['flush = zap_gfn_range(...);', 'if (flush) kvm_flush_remote_tlbs(kvm);'],
-  historical: ['zap_gfn_range(...);'],
-  breaks: 'I7',
-  schedules: 400,
-  scenario: cowAgainstReaders('bracketed'),
-  bug: { vm: FlushesInEndVm },
 }
 
 export const flushAfterFree: Exhibit = {
@@ -144,7 +108,7 @@ export const flushAfterFree: Exhibit = {
   correct: ['tlb_flush_mmu_tlbonly(tlb);', 'tlb_flush_mmu_free(tlb);'],
   historical: ['tlb_flush_mmu_free(tlb);', 'tlb_flush_mmu_tlbonly(tlb);'],
   breaks: 'I2',
-  schedules: 20,
+  schedules: 5,
   scenario: defineScenario({
     name: 'munmap-against-host-thread',
     what: 'a page is unmapped that a host thread has in its TLB',

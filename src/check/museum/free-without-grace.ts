@@ -1,6 +1,11 @@
 /** free-without-grace: a client that frees its notifier while a hook may still run. */
 import { PAGE_SIZE } from '../../base/index.ts'
-import { mmuNotifierCallSrcu, mmuNotifierRegister, mmuNotifierSynchronize, mmuNotifierUnregisterNoRelease } from '../../notifier/index.ts'
+import {
+  mmuNotifierCallSrcu,
+  mmuNotifierRegister,
+  mmuNotifierSynchronize,
+  mmuNotifierUnregisterNoRelease,
+} from '../../notifier/index.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import type { Exhibit } from './exhibit.ts'
@@ -40,10 +45,13 @@ export const freeWithoutGrace: Exhibit = {
     'munmap, in its read section, has picked the notifier of a client. The client uses the variant of unregister that does not',
     'wait, and frees at once; munmap calls into freed memory. The repair frees from an SRCU callback.',
   ],
-  correct: ['mmu_notifier_unregister_no_release(&hmm->mmu_notifier, mm);', 'mmu_notifier_call_srcu(&hmm->rcu, hmm_free_rcu);'],
+  correct: [
+    'mmu_notifier_unregister_no_release(&hmm->mmu_notifier, mm);',
+    'mmu_notifier_call_srcu(&hmm->rcu, hmm_free_rcu);',
+  ],
   historical: ['mmu_notifier_unregister_no_release(&hmm->mmu_notifier, mm);', 'kfree(hmm);'],
   breaks: 'I5',
-  schedules: 40,
+  schedules: 20,
   scenario: munmapAgainstFree(false),
   bug: munmapAgainstFree(true),
 }

@@ -5,7 +5,7 @@ import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
-import { flushAfterFree, flushInEnd, yieldDropsFlush } from './flush-family.ts'
+import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
 import { freeWithoutGrace } from './free-without-grace.ts'
 import { retryFamily } from './no-retry.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
@@ -21,6 +21,8 @@ import { windowFamily } from './window-order.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
 export { FAMILIES, clearExhibit, huntExhibit, replayExhibit } from './exhibit.ts'
+export { measureGlobalSrcu } from './global-srcu.ts'
+export type { SrcuBytes, SrcuMeasurement, SrcuWait } from './global-srcu.ts'
 export type { Catch, Exhibit, Family, Fix } from './exhibit.ts'
 
 /** All exhibits by rank. */
@@ -42,7 +44,6 @@ export const exhibits: readonly Exhibit[] = [
   vmaReadBeforeSeq,
   ...windowFamily,
   yieldDropsFlush,
-  flushInEnd,
   flushAfterFree,
   youngAskedTooLate,
   ...dirtyLogFamily,

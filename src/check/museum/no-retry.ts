@@ -44,8 +44,12 @@ const shared = {
   rank: 15,
   family: 'retry',
   fix: null,
-  correct: ['if (kvm->mmu_invalidate_in_progress) return 1;', 'if (kvm->mmu_invalidate_seq != mmu_seq) return 1;', 'return 0;'],
-  schedules: 200,
+  correct: [
+    'if (kvm->mmu_invalidate_in_progress) return 1;',
+    'if (kvm->mmu_invalidate_seq != mmu_seq) return 1;',
+    'return 0;',
+  ],
+  schedules: 100,
   scenario: dontneedAgainstFault,
 } as const
 

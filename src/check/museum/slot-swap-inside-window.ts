@@ -26,8 +26,7 @@ const dontneedAgainstMemslot = defineScenario({
   },
   tasks: {
     dontneed: ({ mm, ram }) => mm.madvise(ram, PAGE_SIZE, 'dontneed'),
-    memslot: ({ vm, ram }) =>
-      vm.setMemslot({ id: 1, gpa: FIRST_GFN * PAGE_SIZE, length: PAGE_SIZE, hva: ram }),
+    memslot: ({ vm, ram }) => vm.setMemslot({ id: 1, gpa: FIRST_GFN * PAGE_SIZE, length: PAGE_SIZE, hva: ram }),
   },
 })
 
@@ -48,7 +47,7 @@ export const slotSwapInsideWindow: Exhibit = {
   correct: ['while (kvm->mn_active_invalidate_count) schedule();', 'rcu_assign_pointer(kvm->memslots[as_id], slots);'],
   historical: ['rcu_assign_pointer(kvm->memslots[as_id], slots);'],
   breaks: 'I6',
-  schedules: 200,
+  schedules: 40,
   scenario: dontneedAgainstMemslot,
   bug: { vm: NoWaitVm },
 }

@@ -31,10 +31,13 @@ export const staleRoot: Exhibit = {
     'does not look at its root again, and maps into the memory of a freed table. The repair compares the root under the lock;',
     'it led to two more bugs: roots without a shadow page (18c841e1f411), and a sequence cut to 32 bits (ba6e3fe25543).',
   ],
-  correct: ['if (is_obsolete_root(vcpu, vcpu->arch.mmu->root.hpa)) return true;', 'return mmu_invalidate_retry_gfn(kvm, fault->mmu_seq, fault->gfn);'],
+  correct: [
+    'if (is_obsolete_root(vcpu, vcpu->arch.mmu->root.hpa)) return true;',
+    'return mmu_invalidate_retry_gfn(kvm, fault->mmu_seq, fault->gfn);',
+  ],
   historical: ['return mmu_invalidate_retry_gfn(kvm, fault->mmu_seq, fault->gfn);'],
   breaks: 'I2',
-  schedules: 200,
+  schedules: 20,
   scenario: defineScenario({
     name: 'zap-all-against-fault',
     what: 'all tables of a VM are thrown away while a vCPU faults',

@@ -46,9 +46,14 @@ export const unlinkThenRelease: Exhibit = {
     'Linux went back to release first, and accepts that release may be called twice.',
   ],
   correct: ['mn->ops->release(mn, mm);', 'hlist_del_init_rcu(&mn->hlist);'],
-  historical: ['if (!hlist_unhashed(&mn->hlist)) {', '    hlist_del_init_rcu(&mn->hlist);', '    mn->ops->release(mn, mm);', '}'],
+  historical: [
+    'if (!hlist_unhashed(&mn->hlist)) {',
+    '    hlist_del_init_rcu(&mn->hlist);',
+    '    mn->ops->release(mn, mm);',
+    '}',
+  ],
   breaks: 'I1',
-  schedules: 200,
+  schedules: 60,
   scenario: exitAgainstReclaim,
   bug: withSubscriptions(ClaimByUnlink),
 }

@@ -1,5 +1,11 @@
 /** unregister-inside-release: a client that wants to go away from inside its own hook. */
-import { MmuNotifier, mmuNotifierCallSrcu, mmuNotifierRegister, mmuNotifierUnregister, mmuNotifierUnregisterNoRelease } from '../../notifier/index.ts'
+import {
+  MmuNotifier,
+  mmuNotifierCallSrcu,
+  mmuNotifierRegister,
+  mmuNotifierUnregister,
+  mmuNotifierUnregisterNoRelease,
+} from '../../notifier/index.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import type { Exhibit } from './exhibit.ts'
