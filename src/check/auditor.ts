@@ -93,7 +93,7 @@ export class Auditor {
     this.stamp = stamp
     this.history.record(event, stamp)
     this.protocol.observe(event, stamp.task)
-    this.translations.observe(event)
+    this.translations.observe(event, stamp.task)
     this.bookkeeping.observe(event)
     if (this.level === 'all') {
       this.aging.observe(event)

@@ -24,7 +24,7 @@ interface Space {
   readonly windows: Window[]
   /** Notifiers on the list. */
   listed: number
-  /** The task that tears it down; null until then. */
+  /** The task in exit_mmap. Others may still reach the pages through the rmap: reclaim, truncation. */
   exiting: string | null
   released: boolean
 }
@@ -165,7 +165,6 @@ export class ProtocolAudit {
     } else windows.splice(at, 1)
   }
 
-  /** Others, as reclaim, may still take pages away, inside windows of their own. */
   private exitFrees(mm: number, hva: number, task: string): void {
     const space = this.spaces.get(mm)
     if (space === undefined || space.exiting !== task || space.listed === 0) return

@@ -41,6 +41,8 @@ export class TranslationAudit {
   private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
   /** Host PTEs written since their page-table lock was last seen free. */
   private changed: { readonly mm: number; readonly hva: number }[] = []
+  /** Write-protected, with the flush still to come: KVM lets a dirty log's flush follow after mmuLock is dropped. */
+  private readonly protecting: { readonly vm: number; readonly task: string; readonly gfn: number }[] = []
   /** Leaf sptes by their first page of the address space: key is `mm:page`. */
   private readonly byPage = new Map<string, Set<Mirrored>>()
   /** Those that map more than one page: few, and looked through for every page and frame. */
@@ -53,7 +55,7 @@ export class TranslationAudit {
     this.report = report
   }
 
-  observe(event: TraceEvent): void {
+  observe(event: TraceEvent, task: string): void {
     if (this.changed.length > 0) this.checkChanged()
     switch (event.name) {
       case 'kvm_mmu_set_spte':
@@ -62,6 +64,7 @@ export class TranslationAudit {
       case 'kvm_mmu_write_protect': {
         const spte = this.sptes.get(event.sptep)
         if (spte !== undefined) spte.writable = false
+        this.protecting.push({ vm: event.vm, task, gfn: event.gfn })
         return
       }
       case 'kvm_mmu_zap_spte':
@@ -76,7 +79,12 @@ export class TranslationAudit {
       case 'kvm_mmu_invalidate_end':
         this.concluded(event)
         return
+      case 'kvm_get_dirty_log':
+      case 'kvm_clear_dirty_log':
+        this.protected(event.vm, task)
+        return
       case 'kvm_flush_remote_tlbs_end':
+        this.protected(event.vm, task)
         this.checkTlbs(event.vm)
         return
       case 'mmu_notifier_invalidate_range_end':
@@ -256,7 +264,19 @@ export class TranslationAudit {
       { gfn: event.gfn, hva, pfn: event.pfn, writable: event.writable, pages: 1 },
       `TLB of vcpu ${event.vcpu}`,
     )
-    this.backed(vm, event, hva, event.vcpu)
+    this.backed(vm, event, hva, event.vcpu, true)
+  }
+
+  /** The task has flushed, or says that it has: what it write-protected may be written through no TLB any more. */
+  private protected(vm: number, task: string): void {
+    for (let i = this.protecting.length - 1; i >= 0; i--) {
+      const each = this.protecting[i]!
+      if (each.vm === vm && each.task === task) this.protecting.splice(i, 1)
+    }
+  }
+
+  private isProtecting(vm: number, gfn: number): boolean {
+    return this.protecting.some((each) => each.vm === vm && each.gfn === gfn)
   }
 
   private backed(
@@ -264,10 +284,12 @@ export class TranslationAudit {
     entry: { gfn: number; pfn: number; writable: boolean },
     hva: number,
     vcpu: number,
+    isNew: boolean,
   ): void {
     this.ledger.count('I1')
+    const needsWrite = entry.writable && (isNew || !this.isProtecting(vm.id, entry.gfn))
     for (const spte of this.mapping(entry.pfn)) {
-      if (spte.vm.id !== vm.id || (entry.writable && !spte.writable)) continue
+      if (spte.vm.id !== vm.id || (needsWrite && !spte.writable)) continue
       if (spte.gfn + (entry.pfn - spte.pfn) === entry.gfn) return
     }
     const right = entry.writable ? 'a writable' : 'an'
@@ -284,7 +306,7 @@ export class TranslationAudit {
     vm.forEachTlbEntry((entry, vcpu) => {
       if (entry.hva < 0 || vm.slotsChanging()) return
       this.judge(vm, entry, `TLB of vcpu ${vcpu}`)
-      if (!this.protocol.isOpen(vm.mmId, entry.hva) && !vm.isChanging()) this.backed(vm, entry, entry.hva, vcpu)
+      if (!this.protocol.isOpen(vm.mmId, entry.hva) && !vm.isChanging()) this.backed(vm, entry, entry.hva, vcpu, false)
     })
   }
 

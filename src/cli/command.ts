@@ -23,7 +23,7 @@ export interface Operand {
   readonly name: string
   readonly summary: string
   readonly required: boolean
-  /** How many words it may be. Default 1. */
+  /** How many there may be. Default 1. */
   readonly most?: number
   /** What completion offers. */
   readonly completes: 'guests' | 'commands' | readonly string[]
@@ -49,8 +49,12 @@ export interface CommandSpec<T extends OptionTable> {
   readonly operand?: Operand
   readonly options: T
   readonly examples?: readonly (readonly [command: string, what: string])[]
-  /** @param rest the words after the first, if the operand may be several */
-  run(values: OptionValues<T>, operand: string | undefined, output: Output, rest: readonly string[]): Promise<ExitCode>
+  run(
+    values: OptionValues<T>,
+    operand: string | undefined,
+    output: Output,
+    operands: readonly string[],
+  ): Promise<ExitCode>
 }
 
 /** Ties a command's options to the types that its `run` receives. */
@@ -79,7 +83,7 @@ export function defineCommand<const T extends OptionTable>(spec: CommandSpec<T>)
       if (spec.operand?.required === true && operands.length === 0) {
         throw new UsageError(`${spec.operand.name} is missing: ${spec.operand.summary}`, `umbra help ${spec.name}`)
       }
-      return spec.run(values, operands[0], output, operands.slice(1))
+      return spec.run(values, operands[0], output, operands)
     },
   }
   return command

@@ -3,7 +3,7 @@
  *
  * Parsing, `umbra help`, error messages and the completion scripts are made from it; nothing repeats it.
  */
-import { exhibits, injections, stormKinds } from '../check/index.ts'
+import { exhibits, injections, scenarios, stormKinds } from '../check/index.ts'
 import type { Command } from './command.ts'
 import { defineCommand } from './command.ts'
 import { SHELLS, completionScript } from './completion.ts'
@@ -31,6 +31,8 @@ const KERNEL_OPTIONS = {
   },
   trace: { type: 'file', summary: "write every event to a file, in ftrace's format" },
 } as const satisfies OptionTable
+
+const SCENARIO_NAMES = scenarios.map(({ name }) => name)
 
 const commands: Command[] = [
   defineCommand({
@@ -129,6 +131,91 @@ const commands: Command[] = [
     },
   }),
   defineCommand({
+    name: 'check',
+    summary: 'explore the interleavings of scenarios; on a violation print its shortest schedule',
+    details: [
+      'A scenario is a small world of the real code and a few tasks that meet in it. Its runs differ only in who runs when; ' +
+        'every one is audited at every step. What is found is made short and printed as a timeline, with the line that repeats it.',
+      'The verdict says what was run: "no violation in n schedules", or "no violation within k preemptions (N schedules)" ' +
+        'when every schedule with at most k preemptions was run.',
+    ],
+    operand: {
+      name: 'NAME...',
+      summary: 'scenarios, or beginnings of their names; without any, all',
+      required: false,
+      most: Infinity,
+      completes: SCENARIO_NAMES,
+    },
+    options: {
+      list: { type: 'flag', summary: 'print the scenarios' },
+      policy: {
+        type: 'choice',
+        choices: ['pct', 'random', 'bounded', 'all'],
+        default: 'all',
+        summary:
+          'pct: few changes of random priorities; random: any switch anywhere; bounded: every schedule within --preemptions; all: one after the other',
+      },
+      seed: { type: 'count', default: '1', summary: 'seed of pct and random; the same seed gives the same runs' },
+      depth: {
+        type: 'count',
+        default: '0',
+        most: 20,
+        summary: 'ordered events that pct looks for; 0 takes 2, 3 and 4 in turn',
+      },
+      schedules: {
+        type: 'count',
+        default: '300',
+        least: 1,
+        summary: 'runs a scenario and policy, at most',
+        placeholder: 'N',
+      },
+      preemptions: {
+        type: 'count',
+        default: '1',
+        most: 10,
+        summary: 'bound of the search over preemptions',
+        placeholder: 'K',
+      },
+      time: {
+        type: 'count',
+        least: 1,
+        summary: 'stop after so many seconds, with the verdict so far',
+        placeholder: 'SECONDS',
+      },
+    },
+    examples: [
+      ['umbra check unmap', 'every scenario whose name begins with unmap'],
+      ['umbra check get-put --policy bounded --preemptions 2 --schedules 100k', 'all schedules within two preemptions'],
+    ],
+    async run(values, _, output, operands) {
+      const { check } = await import('./check.ts')
+      return check(values, operands, output)
+    },
+  }),
+  defineCommand({
+    name: 'replay',
+    summary: 'repeat one schedule of a scenario, as umbra check printed it',
+    operand: {
+      name: 'SCENARIO u1:...',
+      summary: 'a scenario, and the schedule of one of its runs',
+      required: true,
+      most: 2,
+      completes: SCENARIO_NAMES,
+    },
+    options: {
+      digest: {
+        type: 'text',
+        summary: 'what umbra check printed for the trace: another trace ends with exit code 4',
+        placeholder: 'HEX',
+      },
+    },
+    examples: [['umbra replay unmap-vs-fault u1:', 'the schedule without any deviation']],
+    async run(values, _, output, operands) {
+      const { replaySchedule } = await import('./check.ts')
+      return replaySchedule(values, operands, output)
+    },
+  }),
+  defineCommand({
     name: 'list',
     summary: 'the example guests and the kinds of storm',
     options: {},
@@ -157,9 +244,9 @@ const commands: Command[] = [
       ['umbra museum run second-delete', 'the bug in the commit that Umbra is about'],
       ['umbra museum run global-srcu', 'what one SRCU for all saves, and what it costs'],
     ],
-    async run(_values, operand, output, rest) {
+    async run(_values, operand, output, operands) {
       const { museum } = await import('./museum.ts')
-      return museum(operand, rest[0], output)
+      return museum(operand, operands[1], output)
     },
   }),
   defineCommand({

@@ -9,6 +9,7 @@ export type { PageTableLeaf } from './page-table.ts'
 export { bar, progressBlock, progressLine } from './progress.ts'
 export { figureLines, tableLines } from './table.ts'
 export type { Cell, Column } from './table.ts'
+export { timelineLines } from './timeline.ts'
 export { TRACE_HEADER, eventText, timestamp, traceLine } from './trace-line.ts'
 export { bytesText, countText, plural, timeText } from './units.ts'
 export {

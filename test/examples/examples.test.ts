@@ -22,6 +22,11 @@ const SHOWS: readonly (readonly [example: string, ...lines: RegExp[]])[] = [
     /^bracketed[^]*rewrote: 0\n[^]*^unbracketed[^]*rewrote: 1\n[^]*afterwards: 0, it reads 0x2222/m,
   ],
   ['aging', /^after the guest loaded from 2, 5 +\. \. y \. \. y \. \.$/m, /^present after.* \. \. p \. \. p \. \.$/m],
+  [
+    'check-my-client',
+    /^device: I2 violated after \d+ schedules?$/m,
+    /^repaired-device: no violation within 2 preemptions \(\d+ schedules\)/m,
+  ],
   ['dirty-log', /^round 0: .*all 256 pages/m, /its memory and the copy are equal/],
   ['two-paging-modes', /^paging: pass$/m, /^guest tables shadowed +\d+ +\d+$/m],
   [

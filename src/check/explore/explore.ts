@@ -48,7 +48,7 @@ export async function explore(scenario: Scenario, options: ExploreOptions = {}):
     stopped ||= found === null && result.schedules < share
   }
   if (found === null && (policy === 'all' || policy === 'bounded')) {
-    const share = policy === 'all' ? Math.ceil(most / 4) : options.schedules
+    const share = options.schedules ?? (policy === 'all' ? most : undefined)
     const result = await searchBounded(scenario, {
       ...options,
       preemptions: options.preemptions ?? 1,
@@ -70,6 +70,8 @@ export async function explore(scenario: Scenario, options: ExploreOptions = {}):
   })
   const { violation, failure } = counterexample.run
   const verdict =
-    violation === null ? `failed: ${failure?.message}` : `${violation.invariant} violated after ${schedules} schedules`
+    violation === null
+      ? `failed: ${failure?.message}`
+      : `${violation.invariant} violated after ${schedules} schedule${schedules === 1 ? '' : 's'}`
   return { scenario: scenario.name, verdict, schedules, stopped, counterexample }
 }
