@@ -45,7 +45,7 @@ export const secondDelete: Exhibit = {
     'spin_unlock(&mm->mmu_notifier_mm->lock);',
   ],
   breaks: 'I5',
-  schedules: 20,
+  schedules: 30,
   leadsTo: 'unlink-then-release',
   scenario: exitAgainstUnregister,
   bug: withSubscriptions(SeedSubscriptions),
