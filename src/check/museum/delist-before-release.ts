@@ -34,7 +34,7 @@ export const delistBeforeRelease: Exhibit = {
   correct: ['hlist_for_each_entry_rcu(mn, ...) mn->ops->release(mn, mm);', 'hlist_del_init_rcu(&mn->hlist);'],
   historical: ['hlist_del_init(&mn->hlist);', 'if (mn->ops->release) mn->ops->release(mn, mm);'],
   breaks: 'I1',
-  schedules: 60,
+  schedules: 30,
   leadsTo: 'second-delete',
   scenario: exitAgainstReclaim,
   bug: withSubscriptions(DelistFirst),

@@ -49,7 +49,7 @@ const shared = {
     'if (kvm->mmu_invalidate_seq != mmu_seq) return 1;',
     'return 0;',
   ],
-  schedules: 200,
+  schedules: 120,
   scenario: dontneedAgainstFault,
 } as const
 

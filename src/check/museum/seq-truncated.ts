@@ -37,7 +37,7 @@ export const seqTruncated: Exhibit = {
   correct: ['unsigned long mmu_seq;'],
   historical: ['int mmu_seq;'],
   breaks: 'I1',
-  schedules: 400,
+  schedules: 250,
   scenario: defineScenario({
     name: 'two-invalidations-against-fault',
     what: 'a page is taken away twice while a vCPU faults on it',

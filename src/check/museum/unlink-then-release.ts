@@ -53,7 +53,7 @@ export const unlinkThenRelease: Exhibit = {
     '}',
   ],
   breaks: 'I1',
-  schedules: 60,
+  schedules: 30,
   scenario: exitAgainstReclaim,
   bug: withSubscriptions(ClaimByUnlink),
 }

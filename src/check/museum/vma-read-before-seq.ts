@@ -35,7 +35,7 @@ export const vmaReadBeforeSeq: Exhibit = {
   correct: ['mmu_seq = kvm->mmu_invalidate_seq;', 'mmap_read_unlock(current->mm);'],
   historical: ['mmap_read_unlock(current->mm);', 'mmu_seq = kvm->mmu_invalidate_seq;'],
   breaks: 'I1',
-  schedules: 200,
+  schedules: 120,
   scenario: dontneedAgainstFault,
   bug: { vm: LateSnapshotVm },
 }

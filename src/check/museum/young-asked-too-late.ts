@@ -35,7 +35,7 @@ export const youngAskedTooLate: Exhibit = {
   correct: ['if (is_accessed_spte(old_spte))', '    kvm_set_pfn_accessed(spte_to_pfn(old_spte));'],
   historical: ['/* nothing */'],
   breaks: 'I4',
-  schedules: 200,
+  schedules: 120,
   scenario: defineScenario({
     name: 'reclaim-against-use',
     what: 'reclaim looks for pages to swap out; a guest uses them',
