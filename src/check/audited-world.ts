@@ -23,6 +23,12 @@ export interface AuditedVm {
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void
   /** The byte address that backs a guest frame, or -1. */
   hvaOf(gfn: number): number
+  /** Invalidations that it counts as open (mn_active_invalidate_count); 0 once it is being destroyed. */
+  openInvalidations(): number
+  /** Every guest page whose frame the hypervisor keeps at hand and may use in this step. */
+  forEachCachedFrame(visit: (frame: { readonly hva: number; readonly gfn: number; readonly pfn: number }) => void): void
+  /** What the dirty log says of the page at an address; unknown where it is not logged, or the log is being changed. */
+  dirtyBit(hva: number): 'set' | 'clear' | 'unknown'
   /** A memslot change is between its first and its last step. */
   slotsChanging(): boolean
   /** Somebody holds mmuLock, or a flush has been posted and not been acknowledged: sptes may be ahead of TLBs. */

@@ -14,6 +14,7 @@ import type { Invariant, Trace, TraceEvent, TraceStamp } from '../base/index.ts'
 import { TaskFailure } from '../sched/index.ts'
 import { AgingAudit } from './aging.ts'
 import type { AuditedWorld } from './audited-world.ts'
+import { BookkeepingAudit } from './bookkeeping.ts'
 import { EventHistory } from './event-history.ts'
 import type { PageNames } from './event-history.ts'
 import { GoldenMemory, describeMismatch } from './golden-memory.ts'
@@ -45,6 +46,7 @@ export class Auditor {
   private readonly protocol: ProtocolAudit
   private readonly translations: TranslationAudit
   private readonly aging: AgingAudit
+  private readonly bookkeeping: BookkeepingAudit
   private readonly world: AuditedWorld
   private stop: boolean
   private readonly sweepEvery: number
@@ -64,6 +66,7 @@ export class Auditor {
     this.protocol = new ProtocolAudit(this.ledger, report)
     this.translations = new TranslationAudit(world, this.protocol, this.ledger, report)
     this.aging = new AgingAudit(world, this.ledger, report)
+    this.bookkeeping = new BookkeepingAudit(world, this.ledger, report)
     this.detach =
       this.level === 'off'
         ? () => undefined
@@ -91,6 +94,7 @@ export class Auditor {
     this.history.record(event, stamp)
     this.protocol.observe(event, stamp.task)
     this.translations.observe(event, stamp.task)
+    this.bookkeeping.observe(event)
     if (this.level === 'all') {
       this.aging.observe(event, stamp.task)
       const wrong = this.golden.observe(event)

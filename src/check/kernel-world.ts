@@ -1,4 +1,5 @@
 /** A real kernel and its VMs, as the auditor reads them. */
+import { PAGE_SIZE } from '../base/index.ts'
 import type { Gfn } from '../base/index.ts'
 import { PG_DIRTY, PG_REFERENCED, ptePfn, pteValid, pteWrite } from '../host/index.ts'
 import type { Kernel } from '../host/index.ts'
@@ -33,6 +34,32 @@ class KernelVm implements AuditedVm {
   hvaOf(gfn: number): number {
     const hva = this.vm.hvaOfFrame(gfn as Gfn)
     return hva === 0 ? -1 : hva
+  }
+
+  openInvalidations(): number {
+    return this.vm.isDying ? 0 : this.vm.invalidation.active
+  }
+
+  forEachCachedFrame(
+    visit: (frame: { readonly hva: number; readonly gfn: number; readonly pfn: number }) => void,
+  ): void {
+    for (const cache of this.vm.pfnCaches) {
+      if (cache.check()) visit({ hva: cache.uhva, gfn: Math.floor(cache.gpa / PAGE_SIZE), pfn: cache.pfn })
+    }
+  }
+
+  dirtyBit(hva: number): 'set' | 'clear' | 'unknown' {
+    const { slotsLock, active } = this.vm.memslots
+    if (slotsLock.isLocked) return 'unknown'
+    let bit: 'set' | 'clear' | 'unknown' = 'unknown'
+    for (const slot of active.byHva) {
+      if (hva < slot.userspaceAddr || hva >= slot.endHva) continue
+      if (!slot.logsDirtyPages || slot.memory.dirty === null) return 'unknown'
+      const page = Math.floor((hva - slot.userspaceAddr) / PAGE_SIZE)
+      if ((slot.memory.dirty[page >>> 5]! & (1 << (page & 31))) !== 0) return 'set'
+      bit = 'clear'
+    }
+    return bit
   }
 
   slotsChanging(): boolean {

@@ -353,6 +353,12 @@ export class TranslationAudit {
         )
       })
     }
+    for (const vm of this.world.vms()) {
+      vm.forEachCachedFrame((cached) => {
+        if (cached.pfn !== pfn) return
+        this.report('I2', `frame ${hex(pfn)} is freed while vm ${vm.id} keeps its address at hand`, namesOf(vm, cached))
+      })
+    }
     const thread = this.world.hostTlbNaming(pfn)
     if (thread !== null) this.report('I2', `frame ${hex(pfn)} is freed while the TLB of ${thread} maps it`, { pfn })
   }
@@ -376,7 +382,7 @@ export class TranslationAudit {
   }
 }
 
-const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: AuditedTranslation): PageNames => ({
+const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva' | 'gfn' | 'pfn'>): PageNames => ({
   mm: vm.mmId,
   vm: vm.id,
   hva,

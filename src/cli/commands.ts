@@ -3,7 +3,7 @@
  *
  * Parsing, `umbra help`, error messages and the completion scripts are made from it; nothing repeats it.
  */
-import { injections, scenarios, stormKinds } from '../check/index.ts'
+import { exhibits, injections, scenarios, stormKinds } from '../check/index.ts'
 import type { Command } from './command.ts'
 import { defineCommand } from './command.ts'
 import { SHELLS, completionScript } from './completion.ts'
@@ -222,6 +222,31 @@ const commands: Command[] = [
     async run(_values, _operand, output) {
       const { list } = await import('./list.ts')
       return list(output)
+    },
+  }),
+  defineCommand({
+    name: 'museum',
+    summary: 'bugs that real kernels had, each found by the auditor and gone without it',
+    details: [
+      'Without an operand, the list. show NAME tells the story of an exhibit, with the right and the wrong lines. run NAME, or run ' +
+        'all, looks for a schedule under which the bug breaks its invariant, prints it with the last events, and then plays the ' +
+        'same scenario without the bug over as many schedules; the exit code is 0 when both hold, else 1.',
+    ],
+    operand: {
+      name: 'show|run NAME',
+      summary: 'what to do, and with which exhibit (run also takes all); nothing: list them',
+      required: false,
+      most: 2,
+      completes: ['list', 'show', 'run', 'all', ...exhibits.map(({ name }) => name)],
+    },
+    options: {},
+    examples: [
+      ['umbra museum run second-delete', 'the bug in the commit that Umbra is about'],
+      ['umbra museum run global-srcu', 'what one SRCU for all saves, and what it costs'],
+    ],
+    async run(_values, operand, output, operands) {
+      const { museum } = await import('./museum.ts')
+      return museum(operand, operands[1], output)
     },
   }),
   defineCommand({

@@ -1,0 +1,50 @@
+/** museum: bugs of real kernels, and that the auditor finds them. */
+import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
+import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
+import { delistBeforeRelease } from './delist-before-release.ts'
+import { dirtyLogFamily } from './dirty-log.ts'
+import type { Exhibit } from './exhibit.ts'
+import { failedStartNoEnd } from './failed-start-no-end.ts'
+import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
+import { freeWithoutGrace } from './free-without-grace.ts'
+import { retryFamily } from './no-retry.ts'
+import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
+import { secondDelete } from './second-delete.ts'
+import { seqTruncated } from './seq-truncated.ts'
+import { setPteFirst } from './set-pte-first.ts'
+import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
+import { staleRoot } from './stale-root.ts'
+import { unlinkThenRelease } from './unlink-then-release.ts'
+import { unregisterInsideRelease } from './unregister-inside-release.ts'
+import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
+import { windowFamily } from './window-order.ts'
+import { youngAskedTooLate } from './young-asked-too-late.ts'
+
+export { FAMILIES, clearExhibit, huntExhibit, replayExhibit } from './exhibit.ts'
+export { measureGlobalSrcu } from './global-srcu.ts'
+export type { SrcuBytes, SrcuMeasurement, SrcuWait } from './global-srcu.ts'
+export type { Catch, Exhibit, Family, Fix } from './exhibit.ts'
+
+/** All exhibits by rank. */
+export const exhibits: readonly Exhibit[] = [
+  rcuCalloutSleeps,
+  delistBeforeRelease,
+  secondDelete,
+  unlinkThenRelease,
+  unregisterInsideRelease,
+  freeWithoutGrace,
+  failedStartNoEnd,
+  blockableInNonblockable,
+  setPteFirst,
+  slotSwapInsideWindow,
+  staleRoot,
+  seqTruncated,
+  cachedHpaReloadInWindow,
+  ...retryFamily,
+  vmaReadBeforeSeq,
+  ...windowFamily,
+  yieldDropsFlush,
+  flushAfterFree,
+  youngAskedTooLate,
+  ...dirtyLogFamily,
+]
