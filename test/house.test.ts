@@ -53,13 +53,17 @@ test('a room is built with the rooms to its left and with nothing else', (t) => 
   t.deepEqual(base.compilerOptions?.types, [])
 })
 
+/** The loader's thread takes the pass alone: loading the whole room would lower the pass itself. */
+const PAST_THE_INDEX = ['src/cli/lower-hook.ts']
+
 test('a room is entered through its index alone', (t) => {
   for (const room of ROOMS) {
     for (const { file, text } of sources(room)) {
       for (const [, path] of text.matchAll(/from '((?:\.\.\/)+[^']+)'/g)) {
         const target = join(file, '..', path!)
         const other = target.split('/')[1]
-        if (other !== room) t.is(target, `src/${other}/index.ts`, `${file} imports ${path}`)
+        if (other !== room && !PAST_THE_INDEX.includes(file))
+          t.is(target, `src/${other}/index.ts`, `${file} imports ${path}`)
       }
     }
   }
@@ -73,7 +77,9 @@ test('promises are made in the seam, and in the two calls that the surrounding p
     ]),
     [],
   )
-  t.deepEqual(offenders(ROOMS.slice(0, -1), /\.then\(|\.catch\(/, ['src/sched/park.ts']), [])
+  // The runtime of lowered code stands in for the engine's await.
+  const seams = ['src/sched/park.ts', 'src/check/frames/runtime.ts']
+  t.deepEqual(offenders(ROOMS.slice(0, -1), /\.then\(|\.catch\(/, seams), [])
 })
 
 test('what is to be saved and hashed uses nothing that cannot be', (t) => {

@@ -48,7 +48,7 @@ export class AgingAudit {
         return
       case 'kvm_age_hva':
         this.answer(this.mmOf(event.vm), event.start, event.end, event.young)
-        this.cleared(event, event.young && this.asked.get(task) !== 'clearYoung')
+        this.cleared(event, this.asked.get(task) !== 'clearYoung')
         return
       case 'kvm_test_age_hva':
         this.answer(this.mmOf(event.vm), event.hva, event.hva + PAGE_SIZE, event.young)
@@ -91,14 +91,14 @@ export class AgingAudit {
     pagesOf(this.used, mm).add(page)
   }
 
-  private cleared(event: { vm: number; start: number; end: number }, flushed: boolean): void {
+  private cleared(event: { vm: number; start: number; end: number; young: boolean }, flushes: boolean): void {
     const mm = this.mmOf(event.vm)
     const used = pagesOf(this.used, mm)
     const blind = pagesOf(this.blind, mm)
     for (let page = pageOf(event.start); page < pageOf(event.end); page++) {
       used.delete(page)
-      if (flushed) blind.delete(page)
-      else blind.add(page)
+      if (!flushes) blind.add(page)
+      else if (event.young) blind.delete(page)
     }
   }
 

@@ -92,12 +92,13 @@ async function storm(world: SmallWorld, rng: Random): Promise<void> {
 
 /** Runs the world of a seed; `seen` gets its kernel before anything happens in it. */
 export function stressWorld(seed: number, seen: (kernel: Kernel) => void = () => {}): Promise<Verdict> {
-  const makeKernel = (options: KernelOptions): Kernel => {
-    const kernel = new Kernel(options)
-    seen(kernel)
-    return kernel
+  class SeenKernel extends Kernel {
+    constructor(options: KernelOptions = {}) {
+      super(options)
+      seen(this)
+    }
   }
-  return inSmallWorld({ ...modesOf(seed), makeKernel }, async (world) => {
+  return inSmallWorld({ ...modesOf(seed), parts: { kernel: SeenKernel } }, async (world) => {
     const { kernel } = world
     const tasks = [kernel.spawn('vcpu0', () => guest(world, kernel.random.stream('guest')))]
     for (const name of ['storm0', 'storm1']) {

@@ -7,7 +7,7 @@ import { Frame } from '../../../src/check/frames/runtime.ts'
 import { registerLowering } from '../../../src/cli/lower-hook.ts'
 
 const [first, count, whole] = process.argv.slice(2)
-const names = ['./event-trace.js', '../stress-world.js', '../small-world.js']
+const names = ['./event-trace.js', '../stress-world.js', '../small-world.js', '../../../src/check/world.js']
 registerLowering({ files: names.map((name) => new URL(name, import.meta.url).href) })
 const { eventTrace } = await import('./event-trace.ts')
 
