@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import test from 'ava'
 import { eventTrace } from './event-trace.ts'
 
-const SEEDS = process.env['UMBRA_LONG'] === '1' ? 2000 : 40
+const SEEDS = process.env['UMBRA_LONG'] === '1' ? 2000 : 10
 const run = promisify(execFile)
 
 async function lowered(...words: readonly string[]): Promise<readonly string[]> {
