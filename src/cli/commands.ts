@@ -211,7 +211,7 @@ const commands: Command[] = [
     },
     examples: [['umbra replay unmap-vs-fault u1:', 'the schedule without any deviation']],
     async run(values, _, output, operands) {
-      const { replaySchedule } = await import('./check.ts')
+      const { replaySchedule } = await import('./replay.ts')
       return replaySchedule(values, operands, output)
     },
   }),
