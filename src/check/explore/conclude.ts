@@ -49,7 +49,7 @@ export function conclude(units: readonly Unit[], results: UnitResults): Conclusi
   }
   if (finding !== null) return { verdict: findingVerdict(finding, schedules), schedules, finding, missing }
   if (hunted > 0) words.push(huntVerdict({ schedules: hunted, found: null, complete: false }))
-  return { verdict: words.join('; '), schedules, finding, missing }
+  return { verdict: words.join('; ') || 'no schedule was run', schedules, finding, missing }
 }
 
 function findingVerdict({ invariant, what }: Finding, schedules: number): string {

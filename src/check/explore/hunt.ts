@@ -17,8 +17,11 @@ export interface SearchOptions {
   readonly parts?: WorldParts
   /** Asked before each run: true ends the search. */
   readonly stop?: () => boolean
-  /** Called after each run with the number of runs so far. */
-  readonly onRun?: (schedules: number) => void
+  /**
+   * Called after each run with the number of runs so far.
+   * @param left an estimate of the runs still to be made, where it takes one
+   */
+  readonly onRun?: (schedules: number, left?: () => number) => void
 }
 
 export interface HuntOptions extends SearchOptions {
