@@ -56,11 +56,15 @@ const policyOf = (seed: number): Policy =>
 
 const isScenario = (bug: WorldParts | Scenario): bug is Scenario => 'run' in bug
 
+/** The scenario of an exhibit as its bug would have it, for a search of one's own. */
+export function withBug({ bug, scenario }: Exhibit): Scenario {
+  if (isScenario(bug)) return bug
+  return { ...scenario, run: (policy, options) => scenario.run(policy, { ...options, parts: bug }) }
+}
+
 /** One run of an exhibit, with its bug or without. @throws what ended the run and is no violation */
-async function runExhibit(exhibit: Exhibit, withBug: boolean, policy: Policy): Promise<Run> {
-  const { bug, scenario } = exhibit
-  const played = withBug && isScenario(bug) ? bug : scenario
-  const run = await played.run(policy, withBug && !isScenario(bug) ? { parts: bug } : {})
+async function runExhibit(exhibit: Exhibit, isBuggy: boolean, policy: Policy): Promise<Run> {
+  const run = await (isBuggy ? withBug(exhibit) : exhibit.scenario).run(policy)
   if (run.failure !== null) throw run.failure
   return run
 }

@@ -20,7 +20,7 @@ import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
-export { FAMILIES, clearExhibit, huntExhibit, replayExhibit } from './exhibit.ts'
+export { FAMILIES, clearExhibit, huntExhibit, replayExhibit, withBug } from './exhibit.ts'
 export { measureGlobalSrcu } from './global-srcu.ts'
 export type { SrcuBytes, SrcuMeasurement, SrcuWait } from './global-srcu.ts'
 export type { Catch, Exhibit, Family, Fix } from './exhibit.ts'
