@@ -6,8 +6,7 @@
  *
  * R1 What cannot be seen whole is never left out in silence: it has the kind `hidden`.
  */
-import { CLOSURE, Frame } from './runtime.ts'
-import type { ClosureTag } from './runtime.ts'
+import { Frame, tagOf } from './runtime.ts'
 import { TaskHandle } from './park.ts'
 
 export type ShapeKind =
@@ -40,20 +39,30 @@ const OF_LITERAL: Shape = { kind: 'literal', name: 'Object', fields: NONE, aside
 const OF_CLOSURE: Shape = { kind: 'closure', name: 'closure', fields: NONE, aside: NONE }
 const OF_CONSTANT: Shape = { kind: 'constant', name: 'function', fields: NONE, aside: NONE }
 
-/** The tag that the lowering pass gave a function, if it did. */
-export function tagOf(closure: object): ClosureTag | undefined {
-  return (closure as { [CLOSURE]?: ClosureTag })[CLOSURE]
-}
+const OF_HIDDEN: Shape = { kind: 'hidden', name: 'a function that was not lowered', fields: NONE, aside: NONE }
+
+/** A function or arrow that carries no tag was not lowered, or is native and may be bound; a method or class holds nothing. */
+const MAY_HOLD = /^(?:async )?(?:function\b|\(|[\w$]+ *=>)|\[native code\]/
 
 export class Shapes {
   private readonly byPrototype = new Map<object | null, Shape>()
+  private readonly untagged = new Map<object, Shape>()
 
   of(object: object): Shape {
-    if (typeof object === 'function') return tagOf(object) === undefined ? OF_CONSTANT : OF_CLOSURE
+    if (typeof object === 'function') return tagOf(object) === null ? this.ofFunction(object) : OF_CLOSURE
     const prototype: object | null = Object.getPrototypeOf(object)
     if (prototype === Object.prototype || prototype === null) return OF_LITERAL
     let shape = this.byPrototype.get(prototype)
     if (shape === undefined) this.byPrototype.set(prototype, (shape = shapeOf(object)))
+    return shape
+  }
+
+  private ofFunction(untagged: object): Shape {
+    let shape = this.untagged.get(untagged)
+    if (shape === undefined) {
+      shape = MAY_HOLD.test(Function.prototype.toString.call(untagged)) ? OF_HIDDEN : OF_CONSTANT
+      this.untagged.set(untagged, shape)
+    }
     return shape
   }
 }

@@ -14,8 +14,8 @@
 import { KernelError } from '../../base/index.ts'
 import type { PhysicalMemory, SnapshotMark } from '../../hardware/index.ts'
 import { TaskHandle } from './park.ts'
-import { Frame } from './runtime.ts'
-import { Shapes, tagOf } from './shapes.ts'
+import { Frame, placeIn, tagOf } from './runtime.ts'
+import { Shapes } from './shapes.ts'
 import type { Shape } from './shapes.ts'
 import { Names, StateHash, Tag } from './state-hash.ts'
 
@@ -436,7 +436,7 @@ function copyOf(view: Int32Array): Copy {
 
 function childrenOfFrame(frame: Frame): readonly (readonly [string, unknown])[] {
   const { site, pc, state } = frame
-  const place = `${site.name}:${site.places[Math.max(pc, 0)]?.[0] ?? 0}`
+  const place = `${site.name}:${placeIn(frame)[0]}`
   if (state !== 'active') return [['ended with', frame.value]]
   const values = frame.locals()
   const live = (site.live[pc] ?? []).map((at) => [`(${place}).${site.locals[at]}`, values[at]] as const)
