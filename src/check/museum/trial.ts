@@ -7,7 +7,7 @@
  */
 import { bounded, decodeSchedule, pct, replay } from '../../sched/index.ts'
 import { boundedVerdict, searchBounded, shortest } from '../explore/index.ts'
-import type { SearchOptions, Shortest } from '../explore/index.ts'
+import type { Shortest, ShortestOptions } from '../explore/index.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import type { Violation } from '../violation.ts'
 import type { WorldParts } from '../world.ts'
@@ -78,7 +78,7 @@ export async function replayExhibit(exhibit: Exhibit, schedule: string): Promise
 }
 
 /** The shortest schedule that shows the bug. */
-export async function shortestOf(exhibit: Exhibit, found: Run, options: SearchOptions = {}): Promise<Shortest> {
+export async function shortestOf(exhibit: Exhibit, found: Run, options: ShortestOptions = {}): Promise<Shortest> {
   const { scenario, parts } = withBug(exhibit)
   return shortest(scenario, found, { ...options, parts })
 }
