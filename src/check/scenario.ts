@@ -165,7 +165,7 @@ async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: Ru
     await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder, new Progress()))
     violation = auditor.finish()[0] ?? null
   } catch (error) {
-    violation = violationOf(error)
+    violation = violationOf(error, auditor)
     if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
