@@ -11,11 +11,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Assembler, CSR_ADDRESS } from '../../../../src/guest/index.ts'
 import { address, ARENA, ARENA_BYTES, HASH_FACTOR, MUTABLE_BYTES, Page, RAM } from './arena.ts'
-import { assembleProgram, type Case, CASE_CSRS, type CaseCsr, CODE_BYTES, type Outcome } from './case.ts'
+import { assembleProgram, type Case, CASE_CSRS, CASE_STATUS, type CaseCsr, CODE_BYTES, type Outcome } from './case.ts'
 
 /** A case in memory: doublewords of registers, then these, then the code. */
-const Slot = { PC: 32, STATUS: 33, CSRS: 34, HASH: 45, CAUSE: 46, CODE_AT: 47, CODE: 48 } as const
-const CASE_BYTES = 1024
+const Slot = { PC: 32, STATUS: 33, CSRS: 34, HASH: 45, CAUSE: 46, CODE_AT: 47, FLOATS: 48, CODE: 80 } as const
+const CASE_BYTES = 1280
 const TEMPLATE = ARENA + 0x10_0000
 const CASES = ARENA + 0x20_0000
 const DATA = address(Page.DATA_U)
@@ -27,6 +27,8 @@ const TIME_LIMIT = 5_000_000
 const M = { mstatus: 0x300, medeleg: 0x302, mideleg: 0x303, mie: 0x304, mtvec: 0x305, mcounteren: 0x306 } as const
 const M_TRAP = { mscratch: 0x340, mepc: 0x341, mcause: 0x342, mip: 0x344, pmpcfg0: 0x3a0, pmpaddr0: 0x3b0 } as const
 const MRET = 0x30200073
+/** mstatus.FS, all bits. */
+const FS = 0x6000
 
 /** Straight-line code with backward and forward branches. */
 class Code {
@@ -92,7 +94,12 @@ function shim(count: number): Uint8Array {
   c.csrr(6, M_TRAP.mscratch).put('sd', { rs1: 5, rs2: 6, imm: 40 })
   c.csrr(6, M_TRAP.mepc).put('sd', { rs1: 5, rs2: 6, imm: Slot.PC * 8 })
   c.csrr(6, M_TRAP.mcause).put('sd', { rs1: 5, rs2: 6, imm: Slot.CAUSE * 8 })
-  CASE_CSRS.forEach((name, n) => c.csrr(6, CSR_ADDRESS[name]).put('sd', { rs1: 5, rs2: 6, imm: (Slot.CSRS + n) * 8 }))
+  CASE_CSRS.forEach((name, n) => {
+    // Only now may floating point be on: sstatus has been read.
+    if (name === 'fcsr') c.li(6, FS).put('csrrs', { rd: 0, rs1: 6, imm: M.mstatus })
+    c.csrr(6, CSR_ADDRESS[name]).put('sd', { rs1: 5, rs2: 6, imm: (Slot.CSRS + n) * 8 })
+  })
+  for (let n = 0; n < 32; n++) c.put('fsd', { rs1: 5, rs2: n, imm: (Slot.FLOATS + n) * 8 })
   c.li(6, DATA)
     .li(8, ARENA + MUTABLE_BYTES)
     .li(10, HASH_FACTOR)
@@ -119,9 +126,11 @@ function shim(count: number): Uint8Array {
   c.put('addi', { rd: 8, rs1: 7, imm: CODE_BYTES }).copy()
   c.li(6, CLINT_TIME).put('ld', { rd: 6, rs1: 6 }).li(7, TIME_LIMIT).put('add', { rd: 6, rs1: 6, rs2: 7 })
   c.li(7, CLINT_COMPARE).put('sd', { rs1: 7, rs2: 6 })
-  CASE_CSRS.forEach((name, n) =>
-    c.put('ld', { rd: 6, rs1: 5, imm: (Slot.CSRS + n) * 8 }).csrw(name === 'sip' ? M_TRAP.mip : CSR_ADDRESS[name], 6),
-  )
+  CASE_CSRS.forEach((name, n) => {
+    if (name === 'fcsr') c.li(6, FS).put('csrrs', { rd: 0, rs1: 6, imm: M.mstatus })
+    c.put('ld', { rd: 6, rs1: 5, imm: (Slot.CSRS + n) * 8 }).csrw(name === 'sip' ? M_TRAP.mip : CSR_ADDRESS[name], 6)
+  })
+  for (let n = 0; n < 32; n++) c.put('fld', { rd: n, rs1: 5, imm: (Slot.FLOATS + n) * 8 })
   c.put('ld', { rd: 6, rs1: 5, imm: Slot.STATUS * 8 }).csrw(M.mstatus, 6)
   c.put('ld', { rd: 6, rs1: 5, imm: Slot.PC * 8 }).csrw(M_TRAP.mepc, 6)
   c.csrw(M_TRAP.mscratch, 5)
@@ -138,11 +147,9 @@ function shim(count: number): Uint8Array {
 }
 
 /** sstatus bits of a case with MPP as the privilege to enter. */
-const machineStatus = (c: Case): bigint => (c.csrs.sstatus & 0xc0122n) | (c.supervisor ? 0x800n : 0n)
+const machineStatus = (c: Case): bigint => (c.csrs.sstatus & CASE_STATUS) | (c.supervisor ? 0x800n : 0n)
 
-const CPU = 'rv64,f=off,d=off,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(
-  ',',
-)
+const CPU = 'rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(',')
 
 const QEMU = 'qemu-system-riscv64'
 const QEMU_ARGUMENTS =
@@ -203,6 +210,7 @@ function writeCase(memory: Uint8Array, c: Case): void {
   const cells = new DataView(memory.buffer, memory.byteOffset, CASE_BYTES)
   const put = (slot: number, value: bigint): void => cells.setBigUint64(slot * 8, BigInt.asUintN(64, value), true)
   c.registers.forEach((value, n) => put(n, value))
+  c.floats.forEach((value, n) => put(Slot.FLOATS + n, value))
   put(Slot.PC, BigInt(c.entry))
   put(Slot.STATUS, machineStatus(c))
   CASE_CSRS.forEach((name, n) => put(Slot.CSRS + n, c.csrs[name]))
@@ -216,6 +224,7 @@ function readOutcome(memory: Uint8Array): Outcome {
   const csrs = Object.fromEntries(CASE_CSRS.map((name, n) => [name, get(Slot.CSRS + n)])) as Record<CaseCsr, bigint>
   return {
     registers: Array.from({ length: 32 }, (_, n) => (n === 0 ? 0n : get(n))),
+    floats: Array.from({ length: 32 }, (_, n) => get(Slot.FLOATS + n)),
     csrs,
     pc: get(Slot.PC),
     hash: Number(BigInt.asIntN(32, get(Slot.HASH))),
