@@ -5,13 +5,11 @@
  * from the table, takes case after case: it restores the arena, sets the state, enters S-mode or U-mode, and on the
  * ecall from S-mode that ends every program writes the state over the case.
  */
-import { spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Assembler, CSR_ADDRESS } from '../../../../src/guest/index.ts'
 import { address, ARENA, ARENA_BYTES, HASH_FACTOR, MUTABLE_BYTES, Page, RAM } from './arena.ts'
 import { assembleProgram, type Case, CASE_CSRS, CASE_STATUS, type CaseCsr, CODE_BYTES, type Outcome } from './case.ts'
+import { Code } from './code.ts'
+import { RAM_BYTES, runImage } from './qemu-machine.ts'
 
 /** A case in memory: doublewords of registers, then these, then the code. */
 const Slot = { PC: 32, STATUS: 33, CSRS: 34, HASH: 45, CAUSE: 46, CODE_AT: 47, FLOATS: 48, CODE: 80 } as const
@@ -29,49 +27,6 @@ const M_TRAP = { mscratch: 0x340, mepc: 0x341, mcause: 0x342, mip: 0x344, pmpcfg
 const MRET = 0x30200073
 /** mstatus.FS, all bits. */
 const FS = 0x6000
-
-/** Straight-line code with backward and forward branches. */
-class Code {
-  readonly words: number[] = []
-  private readonly asm = new Assembler()
-
-  put(name: string, operands: Parameters<Assembler['word']>[1] = {}): this {
-    this.words.push(this.asm.word(name, operands))
-    return this
-  }
-  raw(word: number): this {
-    this.words.push(word)
-    return this
-  }
-  get here(): number {
-    return this.words.length
-  }
-  /** A constant below 2^32. */
-  li(rd: number, value: number): this {
-    const upper = (value + 0x800) & 0xfffff000
-    this.put('lui', { rd, imm: upper | 0 })
-    this.put('addiw', { rd, rs1: rd, imm: ((value - upper) << 20) >> 20 })
-    return this.put('slli', { rd, rs1: rd, imm: 32 }).put('srli', { rd, rs1: rd, imm: 32 })
-  }
-  csrw(imm: number, rs1: number): this {
-    return this.put('csrrw', { rd: 0, rs1, imm })
-  }
-  csrr(rd: number, imm: number): this {
-    return this.put('csrrs', { rd, rs1: 0, imm })
-  }
-  branch(name: string, rs1: number, rs2: number, target: number): this {
-    return this.put(name, { rs1, rs2, imm: (target - this.here) * 4 })
-  }
-  /** Copies `bytes` from x6 to x7; x8, x9 and both pointers are lost. */
-  copy(): this {
-    const loop = this.here
-    return this.put('ld', { rd: 9, rs1: 6 })
-      .put('sd', { rs1: 7, rs2: 9 })
-      .put('addi', { rd: 6, rs1: 6, imm: 8 })
-      .put('addi', { rd: 7, rs1: 7, imm: 8 })
-      .branch('bltu', 7, 8, loop)
-  }
-}
 
 /** The M-mode program. x5 is the case at hand. */
 function shim(count: number): Uint8Array {
@@ -149,61 +104,23 @@ function shim(count: number): Uint8Array {
 /** sstatus bits of a case with MPP as the privilege to enter. */
 const machineStatus = (c: Case): bigint => (c.csrs.sstatus & CASE_STATUS) | (c.supervisor ? 0x800n : 0n)
 
-const CPU = 'rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(',')
-
-const QEMU = 'qemu-system-riscv64'
-const QEMU_ARGUMENTS =
-  '-M virt,memory-backend=ram -bios none -m 64M -smp 2 -nodefaults -display none -serial none -monitor none'.split(' ')
-
-/** @returns undefined if QEMU can be used, else why not */
-export function qemuMissing(): string | undefined {
-  const found = spawnSync(QEMU, ['--version'])
-  return found.error === undefined && found.status === 0 ? undefined : 'qemu-system-riscv64 is not installed'
-}
-
-/** Options that this version of QEMU knows. */
-function cpuModel(): string {
-  const help = spawnSync(QEMU, ['-device', 'rv64-riscv-cpu,help'], { encoding: 'utf8' }).stdout
-  const known = new Set([...help.matchAll(/^ {2}([\w-]+)=/gm)].map((match) => match[1]))
-  return CPU.filter((option) => option === 'rv64' || known.has(option.split('=')[0])).join(',')
-}
-
 /**
  * Runs all cases, in order, in one QEMU.
  * @throws Error if QEMU fails or a program does not fit
  */
 export function runInQemu(template: Uint8Array, cases: readonly Case[]): Outcome[] {
-  const directory = mkdtempSync(join(tmpdir(), 'umbra-qemu-'))
-  try {
-    const size = 64 << 20
-    if (CASES - RAM + cases.length * CASE_BYTES > size) throw new Error(`${cases.length} cases do not fit in one run`)
-    const path = join(directory, 'ram')
-    const file = openSync(path, 'w+')
-    ftruncateSync(file, size)
-    writeSync(file, shim(cases.length), 0, undefined, 0)
-    writeSync(file, template, 0, undefined, ARENA - RAM)
-    writeSync(file, template, 0, undefined, TEMPLATE - RAM)
-    const memory = new Uint8Array(cases.length * CASE_BYTES)
-    cases.forEach((c, n) => writeCase(memory.subarray(n * CASE_BYTES), c))
-    writeSync(file, memory, 0, undefined, CASES - RAM)
-    const run = spawnSync(
-      QEMU,
-      [
-        ...QEMU_ARGUMENTS,
-        '-cpu',
-        cpuModel(),
-        '-object',
-        `memory-backend-file,id=ram,size=64M,mem-path=${path},share=on`,
-      ],
-      { encoding: 'utf8', timeout: 300_000 },
-    )
-    if (run.status !== 0) throw new Error(`QEMU ended with ${run.status ?? run.signal}: ${run.stderr}`)
-    readSync(file, memory, 0, memory.length, CASES - RAM)
-    closeSync(file)
-    return cases.map((_, n) => readOutcome(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES)))
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+  if (CASES - RAM + cases.length * CASE_BYTES > RAM_BYTES)
+    throw new Error(`${cases.length} cases do not fit in one run`)
+  const memory = new Uint8Array(cases.length * CASE_BYTES)
+  cases.forEach((c, n) => writeCase(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES), c))
+  const image = [
+    { at: RAM, bytes: shim(cases.length) },
+    { at: ARENA, bytes: template },
+    { at: TEMPLATE, bytes: template },
+    { at: CASES, bytes: memory },
+  ]
+  runImage(image, { at: CASES, bytes: memory })
+  return cases.map((_, n) => readOutcome(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES)))
 }
 
 function writeCase(memory: Uint8Array, c: Case): void {
