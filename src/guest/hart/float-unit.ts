@@ -6,9 +6,20 @@
  *    registers and nothing else see the bits as they are.
  * R2 FS becomes Dirty with each write of a floating-point register, and when a flag is raised that was not.
  */
-import { BINARY32, BINARY64, type BinaryFormat, FloatStatus, type RoundingMode, SoftFloat } from '../float/index.ts'
-import { FLOAT_OPERATIONS, type FloatFormat, type FloatOperation } from '../isa/index.ts'
+import {
+  BINARY32,
+  BINARY64,
+  type BinaryFormat,
+  Flag,
+  FloatStatus,
+  Rounding,
+  type RoundingMode,
+  SoftFloat,
+} from '../float/index.ts'
+import { type Decoded, FLOAT_OPERATIONS, type FloatFormat, type FloatOperation } from '../isa/index.ts'
 import { DataAccess } from './data-access.ts'
+import { FastFloat } from './fast-float.ts'
+import type { Hart } from './hart.ts'
 import { Cell } from './state.ts'
 
 const FCSR = Cell.fcsr * 2
@@ -23,6 +34,13 @@ export class FloatUnit extends DataAccess {
   private readonly single = new SoftFloat(BINARY32, this.status)
   private readonly double = new SoftFloat(BINARY64, this.status)
 
+  private readonly fast: FastFloat
+
+  constructor(hart: Hart, first: Decoded) {
+    super(hart, first)
+    this.fast = new FastFloat(hart)
+  }
+
   float(operation: FloatOperation, format: FloatFormat): void {
     if (this.hart.floatOff) return this.illegal()
     const row = FLOAT_OPERATIONS[operation]
@@ -31,6 +49,8 @@ export class FloatUnit extends DataAccess {
       const { rm } = this.now
       const mode = rm === DYNAMIC ? fcsr >>> 5 : rm
       if (mode > LAST_MODE) return this.illegal()
+      const native = mode === Rounding.NEAREST_EVEN && (fcsr & Flag.INEXACT) !== 0
+      if (native && this.fast.arithmetic(operation, format, this.now)) return this.hart.floatChanged()
       this.status.mode = mode as RoundingMode
     }
     this.status.flags = 0
