@@ -2,16 +2,18 @@
  * A scenario: a small world, the tasks that meet in it, and how one run of it under one policy is judged.
  *
  * R1 Setup and the end run alone: every decision of a schedule is about the tasks.
- * R2 A run is a function of scenario, parts and policy. Nothing is kept between two runs.
+ * R2 A run is a function of scenario, parts and policy. Nothing is kept between two runs but cleared memory.
  * R3 A run without an end is given up after `limit` events and reported as I11.
  */
 import { KernelError } from '../base/index.ts'
 import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
+import type { PhysicalMemory } from '../hardware/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
+import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
 import { buildWorld, createKernel, takeDown } from './world.ts'
@@ -42,6 +44,22 @@ export interface Scenario {
   readonly tasks: readonly string[]
   /** One run under a policy. */
   run(policy: Policy, options?: RunOptions): Promise<Run>
+  /** A run that somebody drives: one whose policy leaves decisions open. */
+  start(policy: Policy, options?: Pick<RunOptions, 'parts'>): StartedRun
+}
+
+/** A run that was begun. Nothing but the end of its setup has to come by itself. */
+export interface StartedRun {
+  readonly kernel: Kernel
+  readonly auditor: Auditor
+  /** Tasks that have not ended; -1 before they are spawned. */
+  readonly progress: Progress
+}
+
+/** How far a run is. */
+export class Progress {
+  /** The tasks of the scenario that have not ended; -1 until they are spawned. */
+  left = -1
 }
 
 export interface RunOptions {
@@ -82,12 +100,14 @@ export function findingOf(run: Run): string | null {
 
 /** Makes a scenario. */
 export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
+  const spare = new SpareMemory()
   return {
     name: spec.name,
     what: spec.what,
     invariants: spec.invariants,
     tasks: Object.keys(spec.tasks),
-    run: (policy, options = {}) => runScenario(spec, policy, options),
+    run: (policy, options = {}) => runScenario(spec, policy, options, spare),
+    start: (policy, options = {}) => startScenario(spec, policy, options),
   }
 }
 
@@ -136,49 +156,85 @@ class Recorder {
   }
 }
 
-async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): Promise<Run> {
-  const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
+/** The physical memory of the last run, for the next one. */
+class SpareMemory {
+  private memory: PhysicalMemory | null = null
+
+  /** Options for a kernel; two runs at once do not share. */
+  take(): { readonly memory?: PhysicalMemory } {
+    const { memory } = this
+    this.memory = null
+    return memory === null ? {} : { memory }
+  }
+
+  give(memory: PhysicalMemory): void {
+    this.memory = memory
+  }
+}
+
+async function runScenario<T>(
+  spec: ScenarioSpec<T>,
+  policy: Policy,
+  options: RunOptions,
+  spare: SpareMemory,
+): Promise<Run> {
+  const own = { ...spec.world?.kernel, ...spare.take(), policy }
+  const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
   const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
   const recorder = new Recorder(options.limit ?? DEFAULT_LIMIT, options.record ?? false)
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   let violation: Violation | null = null
   let failure: Error | null = null
   try {
-    await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder))
+    await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder, new Progress()))
     violation = auditor.finish()[0] ?? null
   } catch (error) {
-    violation = violationOf(error)
+    violation = violationOf(error, auditor)
     if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
+  spare.give(kernel.memory)
   return { violation, failure, schedule, steps: recorder.steps, digest: recorder.digest >>> 0, trace: recorder.trace }
+}
+
+function startScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): StartedRun {
+  const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: Infinity })
+  const progress = new Progress()
+  kernel.sched.start('main', () => runTasks(kernel, spec, options.parts ?? {}, null, progress))
+  return { kernel, auditor, progress }
 }
 
 async function runTasks<T>(
   kernel: Kernel,
   spec: ScenarioSpec<T>,
   parts: WorldParts,
-  recorder: Recorder,
+  recorder: Recorder | null,
+  progress: Progress,
 ): Promise<void> {
   const world = await buildWorld(kernel, spec.world, parts)
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
-  recorder.begin()
+  recorder?.begin()
+  if (spec.world?.failures !== undefined) {
+    kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
+  }
   // Blocked without a switch point, and woken once, by the last to end: waiting adds no decision to a schedule.
   const { sched } = kernel
   const waiter = sched.current
   const bodies = Object.entries(spec.tasks)
-  let left = bodies.length
+  progress.left = bodies.length
   const spawned = bodies.map(([name, body]) =>
     kernel.spawn(name, async () => {
       await answering(() => body(world, state))
-      if (--left === 0) sched.wake(waiter)
+      if (--progress.left === 0) sched.wake(waiter)
     }),
   )
-  while (left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
+  while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
+  kernel.allocator.failures = null
   await spec.end?.(world, state)
   await takeDown(world)
-  recorder.end()
+  recorder?.end()
 }
 
 /** An errno is one of the answers that an operation may give; everything else ends the run. */

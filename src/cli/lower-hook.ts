@@ -20,7 +20,7 @@ import { LowerCache } from './lower-cache.ts'
 const build = new URL('../', import.meta.url).href
 const packageRoot = fileURLToPath(new URL('../', build))
 const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
-const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/']
+const parts = ['check/scenario.js', 'check/world.js', 'check/open-choices.js', 'check/scenarios/', 'check/museum/']
 const lowered = [...rooms, ...parts].map((path) => build + path)
 const nativeSeam = `${build}sched/park.js`
 const framesSeam = `${build}check/frames/park.js`

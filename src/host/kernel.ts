@@ -5,7 +5,7 @@
  * R2 There is one SRCU for the callouts of all its mms (Linux: the static `srcu` of mm/mmu_notifier.c).
  * R3 Frames above `frames` are the devices': swap slots, then disk blocks. Nobody maps them.
  */
-import { KernelBug, KernelError, PAGE_SIZE } from '../base/index.ts'
+import { KernelBug, KernelError, MiB, PAGE_SIZE } from '../base/index.ts'
 import type { Hva, Pfn, Random, Trace } from '../base/index.ts'
 import { PhysicalMemory } from '../hardware/index.ts'
 import { createSrcu, mmuNotifierSrcu } from '../notifier/index.ts'
@@ -32,6 +32,8 @@ import { Reclaim } from './vmscan.ts'
 export interface KernelOptions {
   /** Frames of 4 KiB that the host may use, 16 to 2^19. Default 4096 (16 MiB). */
   readonly frames?: number
+  /** Physical memory of a kernel that is gone, to be used again: making it costs more than clearing it. */
+  readonly memory?: PhysicalMemory
   /** Seed of every random choice. Default 1. */
   readonly seed?: number
   /** CPUs that tasks are spread over. Default 2. */
@@ -50,6 +52,8 @@ export interface KernelOptions {
   readonly diskPages?: number
   /** change_pte inside a start/end window (v3.7), or without one (the seed's commit). Default `bracketed`. */
   readonly changePte?: 'bracketed' | 'unbracketed'
+  /** Bytes behind the frames for the tables of execution engines. Default: an eighth of the frames, at most 16 MiB. */
+  readonly scratchBytes?: number
   /** Called when the surrounding program has had its turn. */
   readonly onTurn?: () => void
 }
@@ -70,6 +74,14 @@ export interface FileOptions {
 }
 
 const MAX_FRAMES: number = 2 ** 19
+
+function memoryOf(frames: number, scratchBytes: number, again: PhysicalMemory | undefined): PhysicalMemory {
+  if (again?.frames !== frames || again.scratchBytes !== scratchBytes)
+    return new PhysicalMemory(frames, { scratchBytes })
+  again.clear()
+  return again
+}
+const MAX_SCRATCH: number = 16 * MiB
 
 export class Kernel {
   readonly options: HostOptions
@@ -120,7 +132,8 @@ export class Kernel {
     })
     this.trace = this.sched.trace
     this.random = this.sched.random
-    this.memory = new PhysicalMemory(frames + swapPages + diskPages)
+    const scratchBytes = options.scratchBytes ?? Math.min((frames * PAGE_SIZE) / 8, MAX_SCRATCH)
+    this.memory = memoryOf(frames + swapPages + diskPages, scratchBytes, options.memory)
     this.pages = new PageMap(this.sched, frames)
     this.lru = new Lru(this.pages)
     this.reclaim = this.newReclaim()

@@ -50,7 +50,11 @@ export type PageKind = (typeof PAGE_KINDS)[number]
 export type PageMapping = AnonVma | AddressSpace | StableNode
 
 /** An array without holes; a world is made often enough for `Array.from` to show. */
-const nulls = <T>(length: number): (T | null)[] => new Array<T | null>(length).fill(null)
+function nulls<T>(length: number): (T | null)[] {
+  const made: (T | null)[] = []
+  for (let i = 0; i < length; i++) made.push(null)
+  return made
+}
 
 export class PageMap {
   /** Frames in all. Immutable. */

@@ -9,7 +9,7 @@ import { eventTrace } from './event-trace.ts'
 
 const isLong = process.env['UMBRA_LONG'] === '1'
 /** Random schedules of each scenario; also set by UMBRA_SCHEDULES. */
-const SCHEDULES = Number(process.env['UMBRA_SCHEDULES'] ?? (isLong ? 100 : 2))
+const SCHEDULES = Number(process.env['UMBRA_SCHEDULES'] ?? (isLong ? 100 : 1))
 const SEEDS = isLong ? 2000 : 5
 
 registerLowering()
