@@ -22,6 +22,8 @@ export interface ProveOptions {
   readonly states?: number
   /** Asked now and then: true ends the search. */
   readonly stop?: () => boolean
+  /** `snapshots` restores states; `replay` repeats the run up to them in a new world each time. Default `snapshots`. */
+  readonly engine?: 'snapshots' | 'replay'
 }
 
 export interface ProveResult {
@@ -44,8 +46,17 @@ interface Level {
   readonly snapshot: Snapshot
   readonly state: number
   readonly answers: number
+  /** The answer to try next, and the open choices of its step. */
   answer: number
   plan: readonly number[]
+  /** The step that is being explored. */
+  taken: Taken | null
+}
+
+/** A step, as it is repeated. */
+interface Taken {
+  readonly answer: number
+  readonly plan: readonly number[]
 }
 
 /** The next plan for the open choices of a step, or null when all were tried. */
@@ -61,7 +72,7 @@ function nextValues(taken: readonly TakenValue[]): readonly number[] | null {
 export async function prove(scenario: Scenario, options: ProveOptions = {}): Promise<ProveResult> {
   const names = new Names()
   const table = new StateTable()
-  const world = LiveWorld.open(scenario, options.parts ?? {}, names)
+  let world = LiveWorld.open(scenario, options.parts ?? {}, names)
   const path: Level[] = []
   let transitions = 0
   let depth = 0
@@ -76,7 +87,7 @@ export async function prove(scenario: Scenario, options: ProveOptions = {}): Pro
   const enter = (): void => {
     const snapshot = world.snapshots.capture()
     if (!table.add(snapshot.a, snapshot.b)) return
-    path.push({ snapshot, state: table.last, answers: world.answers, answer: 0, plan: [] })
+    path.push({ snapshot, state: table.last, answers: world.answers, answer: 0, plan: [], taken: null })
     depth = Math.max(depth, path.length)
   }
   if (world.failure !== null) return result(false, { schedule: world.schedule, failure: world.failure })
@@ -91,8 +102,14 @@ export async function prove(scenario: Scenario, options: ProveOptions = {}): Pro
       await hostTurn()
       if (options.stop?.() === true) return result(false)
     }
-    world.snapshots.restore(level.snapshot)
+    if (options.engine === 'replay') {
+      world = LiveWorld.open(scenario, options.parts ?? {}, names)
+      for (const { taken } of path.slice(0, -1)) world.step(taken!.answer, taken!.plan)
+    } else {
+      world.snapshots.restore(level.snapshot)
+    }
     transitions++
+    level.taken = { answer: level.answer, plan: level.plan }
     const end = world.step(level.answer, level.plan)
     const plan = nextValues(world.values)
     if (plan === null) level.answer++
