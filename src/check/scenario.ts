@@ -12,6 +12,7 @@ import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
+import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
 import { buildWorld, createKernel, takeDown } from './world.ts'
@@ -164,7 +165,7 @@ async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: Ru
     await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder, new Progress()))
     violation = auditor.finish()[0] ?? null
   } catch (error) {
-    violation = violationOf(error)
+    violation = violationOf(error, auditor)
     if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
@@ -190,6 +191,9 @@ async function runTasks<T>(
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
   recorder?.begin()
+  if (spec.world?.failures !== undefined) {
+    kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
+  }
   // Blocked without a switch point, and woken once, by the last to end: waiting adds no decision to a schedule.
   const { sched } = kernel
   const waiter = sched.current
@@ -202,6 +206,7 @@ async function runTasks<T>(
     }),
   )
   while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
+  kernel.allocator.failures = null
   await spec.end?.(world, state)
   await takeDown(world)
   recorder?.end()

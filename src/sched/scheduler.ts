@@ -62,6 +62,8 @@ export class Scheduler {
   readonly lockOrder: LockOrder = new LockOrder()
   /** True when a switch point could stop the running task: guard `point` with it. */
   contended = false
+  /** True when open choices are explored: guard `choose` with it, where asking is not free. Immutable. */
+  readonly choosing: boolean
 
   private running: Task | null = null
   private readonly ready: Task[] = []
@@ -84,6 +86,7 @@ export class Scheduler {
       throw new KernelError('EINVAL', `cpus is ${this.cpus}; expected 1 to 64`)
     }
     this.policy = options.policy ?? fifo()
+    this.choosing = this.policy.preemptive
     this.random = new Random(options.seed ?? 1)
     this.trace = new Trace(() => this.stamp())
     this.bursts = new Bursts(options.onTurn, () => this.foreignAwait())
