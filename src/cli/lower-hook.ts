@@ -21,7 +21,7 @@ const build = new URL('../', import.meta.url).href
 const packageRoot = fileURLToPath(new URL('../', build))
 const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
 const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/', 'check/kernel-world.js']
-const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory'].map(
+const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory', 'open-choices'].map(
   (audit) => `check/${audit}.js`,
 )
 const lowered = [...rooms, ...parts, ...audits].map((path) => build + path)
