@@ -33,8 +33,12 @@ export interface Policy {
    * @param count possibilities; the answer is in [0, count)
    */
   decide(decision: Decision, count: number, running: Task, ready: readonly Task[]): number
-  /** Told at each switch point what the step that begins there accesses. */
+  /** Told at each switch point, from within the call of it, what the step that begins there accesses. */
   footprint?(task: Task, object: object, access: Access): void
+  /** Told that the step which the task announced last begins now: nobody else runs before its access. */
+  began?(task: Task): void
+  /** Switch points are to be passed even when nobody else could run: for a policy that watches. Default false. */
+  readonly everyPoint?: boolean
 }
 
 class Fifo implements Policy {
