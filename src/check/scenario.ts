@@ -6,7 +6,7 @@
  * R3 A run without an end is given up after `limit` events and reported as I11.
  */
 import { KernelError } from '../base/index.ts'
-import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
+import type { Invariant, Probe, TraceEvent, TraceStamp } from '../base/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
@@ -49,6 +49,8 @@ export interface RunOptions {
   readonly parts?: WorldParts
   /** Keep the events of the tasks. Default false. */
   readonly record?: boolean
+  /** Told each event of the tasks. */
+  readonly observe?: Probe
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
 }
@@ -101,10 +103,12 @@ class Recorder {
   private watching = false
   private readonly limit: number
   private readonly keep: boolean
+  private readonly probe: Probe | undefined
 
-  constructor(limit: number, keep: boolean) {
+  constructor({ limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
     this.limit = limit
-    this.keep = keep
+    this.keep = record
+    this.probe = observe
   }
 
   begin(): void {
@@ -118,6 +122,7 @@ class Recorder {
   observe(event: TraceEvent, stamp: TraceStamp): void {
     if (!this.watching) return
     this.steps++
+    this.probe?.(event, stamp)
     if (this.keep) {
       this.mix(`${stamp.task} ${stamp.now}`)
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
@@ -139,7 +144,7 @@ class Recorder {
 async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): Promise<Run> {
   const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
   const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
-  const recorder = new Recorder(options.limit ?? DEFAULT_LIMIT, options.record ?? false)
+  const recorder = new Recorder(options)
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   let violation: Violation | null = null
   let failure: Error | null = null
