@@ -11,6 +11,7 @@ import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
+import type { AuditLevel } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
@@ -49,6 +50,8 @@ export interface RunOptions {
   readonly parts?: WorldParts
   /** Keep the events of the tasks. Default false. */
   readonly record?: boolean
+  /** How closely the auditor looks. Default 'all'. */
+  readonly audit?: AuditLevel
   /** Told each event of the tasks. */
   readonly observe?: Probe
   /** Events after which a run counts as endless. Default 20,000. */
@@ -143,7 +146,11 @@ class Recorder {
 
 async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): Promise<Run> {
   const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
-  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), {
+    level: options.audit ?? 'all',
+    stop: true,
+    sweepEvery: 100,
+  })
   const recorder = new Recorder(options)
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   let violation: Violation | null = null
