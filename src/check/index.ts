@@ -30,16 +30,7 @@ export type { Injection } from './inject.ts'
 export { Session } from './session.ts'
 export type { GuestSpec, SessionOptions, StormOptions } from './session.ts'
 export { KernelWorld } from './kernel-world.ts'
-export {
-  FAMILIES,
-  clearExhibit,
-  exhibits,
-  huntExhibit,
-  measureGlobalSrcu,
-  replayExhibit,
-  withBug,
-} from './museum/index.ts'
-export type { Catch, Exhibit, Family, Fix, SrcuBytes, SrcuMeasurement, SrcuWait } from './museum/index.ts'
+export * from './museum/index.ts'
 export { FIRST_GFN, buildWorld, guestLoad, guestStore, pageOf, runGuest, takeDown } from './world.ts'
 export type { GuestAccess, World, WorldOptions, WorldParts } from './world.ts'
 export { defineScenario, findingOf } from './scenario.ts'

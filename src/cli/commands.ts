@@ -270,24 +270,25 @@ const commands: Command[] = [
     summary: 'bugs that real kernels had, each found by the auditor and gone without it',
     details: [
       'Without an operand, the list. show NAME tells the story of an exhibit, with the right and the wrong lines. run NAME, or run ' +
-        'all, looks for a schedule under which the bug breaks its invariant, prints it with the last events, and then plays the ' +
-        'same scenario without the bug over as many schedules; the exit code is 0 when both hold, else 1.',
+        'all, looks for a schedule under which the bug breaks its invariant, prints the shortest one as a race in columns with a ' +
+        'line that repeats it (replay NAME u1:...), and then plays the same scenario without the bug in every schedule within ' +
+        'a few preemptions; the exit code is 0 when both hold, else 1. chain walks the chains in which a repair led to the next bug.',
     ],
     operand: {
-      name: 'show|run NAME',
+      name: 'show|run|replay|chain NAME',
       summary: 'what to do, and with which exhibit (run also takes all); nothing: list them',
       required: false,
-      most: 2,
-      completes: ['list', 'show', 'run', 'all', ...exhibits.map(({ name }) => name)],
+      most: 3,
+      completes: ['list', 'show', 'run', 'replay', 'chain', 'all', ...exhibits.map(({ name }) => name)],
     },
     options: {},
     examples: [
       ['umbra museum run second-delete', 'the bug in the commit that Umbra is about'],
       ['umbra museum run global-srcu', 'what one SRCU for all saves, and what it costs'],
     ],
-    async run(_values, operand, output, operands) {
-      const { museum } = await import('./museum.ts')
-      return museum(operand, operands[1], output)
+    async run(_values, _operand, output, operands) {
+      const { museum } = await import('./museum/museum.ts')
+      return museum(operands, output)
     },
   }),
   defineCommand({

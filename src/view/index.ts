@@ -1,4 +1,5 @@
 /** view: events and states as plain text. */
+export { columnLines } from './columns.ts'
 export { coverageLines } from './coverage.ts'
 export type { ScenarioCoverage } from './coverage.ts'
 export { histogramLines } from './histogram.ts'
