@@ -13,6 +13,7 @@ import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
 import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
+import { explorer } from './explorer.ts'
 import { dontneed } from './dontneed.ts'
 import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
@@ -30,6 +31,7 @@ const SUBJECTS: readonly Subject[] = [
   machine,
   engine,
   audit,
+  explorer,
   memory,
 ]
 

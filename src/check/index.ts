@@ -35,5 +35,6 @@ export { FIRST_GFN, buildWorld, guestLoad, guestStore, pageOf, runGuest, takeDow
 export type { GuestAccess, World, WorldOptions, WorldParts } from './world.ts'
 export { defineScenario, findingOf } from './scenario.ts'
 export type { RecordedEvent, Run, RunOptions, Scenario, ScenarioSpec } from './scenario.ts'
+export * from './coverage/index.ts'
 export * from './explore/index.ts'
 export { scenarios } from './scenarios/index.ts'

@@ -6,12 +6,13 @@
  * R3 A run without an end is given up after `limit` events and reported as I11.
  */
 import { KernelError } from '../base/index.ts'
-import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
+import type { Invariant, Probe, TraceEvent, TraceStamp } from '../base/index.ts'
 import type { PhysicalMemory } from '../hardware/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
+import type { AuditLevel } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
 import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
@@ -67,6 +68,10 @@ export interface RunOptions {
   readonly parts?: WorldParts
   /** Keep the events of the tasks. Default false. */
   readonly record?: boolean
+  /** How closely the auditor looks. Default 'all'. */
+  readonly audit?: AuditLevel
+  /** Told each event of the tasks. */
+  readonly observe?: Probe
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
 }
@@ -121,10 +126,12 @@ class Recorder {
   private watching = false
   private readonly limit: number
   private readonly keep: boolean
+  private readonly probe: Probe | undefined
 
-  constructor(limit: number, keep: boolean) {
+  constructor({ limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
     this.limit = limit
-    this.keep = keep
+    this.keep = record
+    this.probe = observe
   }
 
   begin(): void {
@@ -138,6 +145,7 @@ class Recorder {
   observe(event: TraceEvent, stamp: TraceStamp): void {
     if (!this.watching) return
     this.steps++
+    this.probe?.(event, stamp)
     if (this.keep) {
       this.mix(`${stamp.task} ${stamp.now}`)
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
@@ -180,8 +188,12 @@ async function runScenario<T>(
 ): Promise<Run> {
   const own = { ...spec.world?.kernel, ...spare.take(), policy }
   const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
-  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
-  const recorder = new Recorder(options.limit ?? DEFAULT_LIMIT, options.record ?? false)
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), {
+    level: options.audit ?? 'all',
+    stop: true,
+    sweepEvery: 100,
+  })
+  const recorder = new Recorder(options)
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   let violation: Violation | null = null
   let failure: Error | null = null

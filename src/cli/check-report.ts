@@ -3,11 +3,13 @@
  *
  * R1 What is printed depends on the results alone: not on time, threads or the order in which units ended.
  */
-import { conclude } from '../check/index.ts'
+import { conclude, joinCoverage, uncoveredPairs } from '../check/index.ts'
 import type { Finding } from '../check/index.ts'
-import { plural } from '../view/index.ts'
+import { coverageLines, plural } from '../view/index.ts'
+import type { ScenarioCoverage } from '../view/index.ts'
 import { ExitCode } from './exit-code.ts'
 import type { Output } from './output.ts'
+import { SourceLines } from './source-lines.ts'
 import type { ScenarioUnits, UnitRunner } from './units.ts'
 
 /** Results of units, and why some have none. */
@@ -22,6 +24,7 @@ export class CheckReport {
   private violated = 0
   private failed = 0
   private lost = 0
+  private readonly coverage: ScenarioCoverage[] = []
 
   constructor(output: Output, outcomes: Outcomes) {
     this.output = output
@@ -31,7 +34,8 @@ export class CheckReport {
   /** Prints what is known about a scenario. @param show prints what was found */
   async add({ scenario, units }: ScenarioUnits, show: (finding: Finding) => Promise<void>): Promise<void> {
     const { results, died } = this.outcomes
-    const { verdict, schedules, finding, missing } = conclude(units, results)
+    const { verdict, schedules, finding, missing, coverage } = conclude(units, results)
+    if (coverage.length > 0) this.coverage.push({ scenario, data: joinCoverage(coverage) })
     const stopped = missing.length > 0
     this.scenarios++
     this.schedules += schedules
@@ -57,10 +61,34 @@ export class CheckReport {
     if (finding !== null) await show(finding)
   }
 
+  /** Prints what the runs have reached, if that was asked for. */
+  private printCoverage(): void {
+    const { output, coverage } = this
+    const lines = new SourceLines()
+    if (!output.json) {
+      output.line()
+      for (const line of coverageLines(coverage, (site) => lines.of(site))) output.line(line)
+      output.line()
+      return
+    }
+    for (const { scenario, data } of coverage) {
+      const { count, uncovered } = uncoveredPairs(data.orders)
+      const pairs = uncovered.map(({ object, first, second, ran }) => ({
+        object,
+        first: { ...first, site: lines.of(first.site) },
+        second: { ...second, site: lines.of(second.site) },
+        ran: ran ? 'first before second' : 'never',
+      }))
+      const vacuous = data.work.filter(({ did }) => did === 0).map(({ what }) => what)
+      output.object({ type: 'coverage', scenario, ...count, uncovered: pairs, work: data.work, vacuous })
+    }
+  }
+
   /** Prints the end. @param reason why the search ended early, or null */
   end(reason: string | null): ExitCode {
     const { output, scenarios, schedules, violated, failed, lost } = this
     const unfinished = scenarios - this.explored
+    if (this.coverage.length > 0) this.printCoverage()
     const exitCode =
       violated > 0
         ? ExitCode.violation

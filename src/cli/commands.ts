@@ -202,6 +202,11 @@ const commands: Command[] = [
         summary: 'run only part I of N of the work; umbra merge puts the parts together',
         placeholder: 'I/N',
       },
+      coverage: {
+        type: 'flag',
+        summary:
+          'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do',
+      },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
     },
     examples: [

@@ -14,7 +14,8 @@
  */
 import type { Completion, Scheduler } from '../sched/index.ts'
 import type { SrcuCallback, SrcuOptions } from './srcu.ts'
-import { NO_INDEX, SrcuDomain, seqReached } from './srcu-domain.ts'
+import { NO_INDEX, seqReached } from './srcu-domain.ts'
+import { PerCpuSrcu } from './srcu-per-cpu.ts'
 
 /** Virtual nanoseconds between two looks at the counters (SRCU_RETRY_CHECK_DELAY). */
 const RETRY_CHECK_DELAY = 5000
@@ -23,7 +24,7 @@ const TRYCOUNT_EXPEDITED = 12
 /** Callbacks run in one round of the worker. */
 const CALLBACK_BATCH = 10
 
-export class SrcuClassic extends SrcuDomain {
+export class SrcuClassic extends PerCpuSrcu {
   readonly kind = 'classic'
   /** c[cpu][idx] at 2 * cpu + idx. */
   protected readonly c: Int32Array
@@ -48,12 +49,6 @@ export class SrcuClassic extends SrcuDomain {
     this.seq = new Uint32Array(2 * this.cpus)
   }
 
-  async readLock(): Promise<number> {
-    const idx = await this.countIn()
-    this.entered(idx)
-    return idx
-  }
-
   readLockFast(): number {
     const idx = this.completed[0]! & 1
     const slot = this.slot(idx)
@@ -61,31 +56,6 @@ export class SrcuClassic extends SrcuDomain {
     this.seq[slot]!++
     this.entered(idx)
     return idx
-  }
-
-  async readUnlock(idx: number): Promise<void> {
-    // Barrier C.
-    if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_read_unlock: c--')
-    this.readUnlockFast(idx)
-  }
-
-  readUnlockFast(idx: number): void {
-    this.leaving(idx)
-    this.c[this.slot(idx)]!--
-    this.left(idx)
-  }
-
-  async downRead(): Promise<number> {
-    const idx = await this.countIn()
-    this.readers.handOut(idx)
-    return idx
-  }
-
-  async upRead(idx: number): Promise<void> {
-    if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_up_read: c--')
-    this.readers.takeBack(idx)
-    this.c[this.slot(idx)]!--
-    this.left(idx)
   }
 
   call(callback: SrcuCallback): void {
@@ -212,7 +182,7 @@ export class SrcuClassic extends SrcuDomain {
   }
 
   /** Fetches the index and counts the running task in. */
-  private async countIn(): Promise<number> {
+  protected async countIn(): Promise<number> {
     if (this.sched.contended) await this.sched.point(this, 'r', 'srcu_read_lock: fetch index')
     const idx = this.completed[0]! & 1
     if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_read_lock: c++')
@@ -223,6 +193,11 @@ export class SrcuClassic extends SrcuDomain {
     if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_read_lock: seq++')
     this.seq[slot]!++
     return idx
+  }
+
+  protected countOut(idx: number): void {
+    this.c[this.slot(idx)]!--
+    this.left(idx)
   }
 
   private slot(idx: number): number {

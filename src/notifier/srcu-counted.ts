@@ -10,7 +10,8 @@
  */
 import type { Scheduler } from '../sched/index.ts'
 import type { SrcuCallback, SrcuOptions } from './srcu.ts'
-import { NO_INDEX, SrcuDomain, seqReached } from './srcu-domain.ts'
+import { NO_INDEX, seqReached } from './srcu-domain.ts'
+import { PerCpuSrcu } from './srcu-per-cpu.ts'
 
 /** States in the low bits of the grace period's number (rcu_seq). */
 const SEQ_MASK = 3
@@ -32,7 +33,7 @@ interface PostedCallback {
   readonly cookie: number
 }
 
-export class SrcuCounted extends SrcuDomain {
+export class SrcuCounted extends PerCpuSrcu {
   readonly kind = 'counted'
   /** lock_count[cpu][idx] and unlock_count[cpu][idx] at 2 * cpu + idx. */
   protected readonly locks: Uint32Array
@@ -49,40 +50,11 @@ export class SrcuCounted extends SrcuDomain {
     for (let cpu = 0; cpu < this.cpus; cpu++) this.queues.push([])
   }
 
-  async readLock(): Promise<number> {
-    const idx = await this.countIn()
-    this.entered(idx)
-    return idx
-  }
-
   readLockFast(): number {
     const idx = this.words[INDEX]! & 1
     this.locks[2 * this.cpu() + idx]!++
     this.entered(idx)
     return idx
-  }
-
-  async readUnlock(idx: number): Promise<void> {
-    // Barrier C.
-    if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_read_unlock: unlocks++')
-    this.readUnlockFast(idx)
-  }
-
-  readUnlockFast(idx: number): void {
-    this.leaving(idx)
-    this.countOut(idx)
-  }
-
-  async downRead(): Promise<number> {
-    const idx = await this.countIn()
-    this.readers.handOut(idx)
-    return idx
-  }
-
-  async upRead(idx: number): Promise<void> {
-    if (this.sched.contended) await this.sched.point(this, 'w', 'srcu_up_read: unlocks++')
-    this.readers.takeBack(idx)
-    this.countOut(idx)
   }
 
   call(callback: SrcuCallback): void {
@@ -205,7 +177,7 @@ export class SrcuCounted extends SrcuDomain {
     return sum | 0
   }
 
-  private async countIn(): Promise<number> {
+  protected async countIn(): Promise<number> {
     if (this.sched.contended) await this.sched.point(this, 'r', 'srcu_read_lock: fetch index')
     const idx = this.words[INDEX]! & 1
     // The count goes to the CPU that the task is on by now.
@@ -214,7 +186,7 @@ export class SrcuCounted extends SrcuDomain {
     return idx
   }
 
-  private countOut(idx: number): void {
+  protected countOut(idx: number): void {
     this.unlocks[2 * this.cpu() + idx]!++
     this.left(idx)
   }

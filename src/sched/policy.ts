@@ -40,8 +40,12 @@ export interface Policy {
   opened?(decision: 'next' | 'point', count: number): void
   /** Told how the run ended: null, or what `Scheduler.run` throws. */
   stopped?(failure: unknown): void
-  /** Told at each switch point what the step that begins there accesses. */
+  /** Told at each switch point, from within the call of it, what the step that begins there accesses. */
   footprint?(task: Task, object: object, access: Access): void
+  /** Told that the step which the task announced last begins now: nobody else runs before its access. */
+  began?(task: Task): void
+  /** Switch points are to be passed even when nobody else could run: for a policy that watches. Default false. */
+  readonly everyPoint?: boolean
 }
 
 class Fifo implements Policy {

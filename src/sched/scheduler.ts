@@ -9,6 +9,7 @@
  */
 import { KernelBug, KernelError, Random, Trace } from '../base/index.ts'
 import type { TraceStamp } from '../base/index.ts'
+import { checkMaySleep, leaveAtomic } from './atomic.ts'
 import { Bursts } from './bursts.ts'
 import { VirtualClock } from './clock.ts'
 import { nextTurn } from './host-loop.ts'
@@ -16,39 +17,11 @@ import { LockOrder } from './lock-order.ts'
 import { begin, park, step } from './park.ts'
 import { fifo } from './policy.ts'
 import type { Access, Decision, Policy } from './policy.ts'
+import type { SchedulerOptions, SpawnOptions } from './scheduler-options.ts'
 import type { Schedule } from './schedule.ts'
-import { Task, switchState } from './task.ts'
+import { Task, TaskFailure, switchState } from './task.ts'
 import type { WaitTarget } from './task.ts'
 import { DeadlockError } from './wait-graph.ts'
-
-export interface SchedulerOptions {
-  /** Seed of every random choice. Default 1. */
-  readonly seed?: number
-  /** Number of CPUs that tasks are spread over. Default 2. */
-  readonly cpus?: number
-  /** Default `fifo()`. */
-  readonly policy?: Policy
-  /** Called between two bursts, when the surrounding program has had its turn. */
-  readonly onTurn?: () => void
-}
-
-export interface SpawnOptions {
-  /** Does not keep the kernel running. Default false. */
-  readonly daemon?: boolean
-  /** Default: CPUs in turn. */
-  readonly cpu?: number
-}
-
-/** A task's body threw: the kernel stopped. */
-export class TaskFailure extends Error {
-  readonly task: string
-
-  constructor(task: string, cause: unknown) {
-    super(`task ${task} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-    this.name = 'TaskFailure'
-    this.task = task
-  }
-}
 
 const NOBODY: TraceStamp = { task: 'swapper', pid: 0, cpu: 0, now: 0 }
 
@@ -183,17 +156,22 @@ export class Scheduler {
     task.where = what
     this.policy.footprint?.(task, object, access)
     this.wakeSpinners()
-    if (this.ready.length === 0) return
-    if (this.policy.opened !== undefined) return await this.leaveOpen(task)
-    const choice = this.decide('point', this.ready.length + 1)
-    if (choice === 0) return
-    const next = this.ready[choice - 1]!
-    this.ready.splice(choice - 1, 1)
-    this.ready.unshift(task)
-    task.state = 'ready'
-    const parked = park(task.handle)
-    this.resume(next)
-    await parked
+    if (this.ready.length > 0) {
+      if (this.policy.opened !== undefined) await this.leaveOpen(task)
+      else {
+        const choice = this.decide('point', this.ready.length + 1)
+        if (choice > 0) {
+          const next = this.ready[choice - 1]!
+          this.ready.splice(choice - 1, 1)
+          this.ready.unshift(task)
+          task.state = 'ready'
+          const parked = park(task.handle)
+          this.resume(next)
+          await parked
+        }
+      }
+    }
+    this.policy.began?.(task)
   }
 
   /** Lets every other ready task run first. */
@@ -251,14 +229,7 @@ export class Scheduler {
   }
 
   leaveAtomic(what: string): void {
-    const atomic = this.current.atomic
-    if (atomic.at(-1) === what) {
-      atomic.pop()
-      return
-    }
-    const at = atomic.lastIndexOf(what)
-    if (at < 0) throw new KernelBug(`${what}: left, but not entered by task ${this.current.name}`, 'I6')
-    atomic.splice(at, 1)
+    leaveAtomic(this.current, what)
   }
 
   /**
@@ -266,13 +237,7 @@ export class Scheduler {
    * @throws KernelBug I13 in a context that forbids it
    */
   mightSleep(what: string): void {
-    const task = this.current
-    if (task.atomic.length === 0) return
-    throw new KernelBug(
-      `BUG: sleeping function called from invalid context: task ${task.name} at ${what} while in ` +
-        `${task.atomic.join(', ')}; locks held: ${task.held.map((lock) => lock.describe()).join(', ') || 'none'}`,
-      'I13',
-    )
+    checkMaySleep(this.current, what)
   }
 
   /** Parks the running task until `wake` or the deadline. For this room's locks and queues. */
@@ -374,7 +339,8 @@ export class Scheduler {
         this.trace.emit({ name: 'sched_switch', prev: prev?.name ?? 'swapper', prevState, next: next.name })
       }
     }
-    this.contended = this.policy.preemptive && this.ready.length + this.spinners.length > 0
+    const others = this.ready.length + this.spinners.length
+    this.contended = this.policy.preemptive && (others > 0 || this.policy.everyPoint === true)
     this.running = next
     next.state = 'running'
     step(next.handle)

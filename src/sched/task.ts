@@ -67,3 +67,14 @@ export function switchState(task: Task | null): 'R' | 'D' | 'X' {
   if (task === null || task.state === 'done') return 'X'
   return task.state === 'blocked' && task.waitsFor?.spins !== true ? 'D' : 'R'
 }
+
+/** A task's body threw: the kernel stopped. */
+export class TaskFailure extends Error {
+  readonly task: string
+
+  constructor(task: string, cause: unknown) {
+    super(`task ${task} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.name = 'TaskFailure'
+    this.task = task
+  }
+}

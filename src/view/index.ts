@@ -1,5 +1,7 @@
 /** view: events and states as plain text. */
 export { columnLines } from './columns.ts'
+export { coverageLines } from './coverage.ts'
+export type { ScenarioCoverage } from './coverage.ts'
 export { histogramLines } from './histogram.ts'
 export { lockCard, lockTree, lockingDocument } from './locking.ts'
 export type { LockRoom } from './locking.ts'

@@ -85,7 +85,7 @@ test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t)
 })
 
 test('two workers print the same bytes as one, and a worker that dies is named', async (t) => {
-  const args = ['check', clean, broken, 'srcu-tiny-synchronize', '--schedules', '110', '--json']
+  const args = ['check', clean, broken, 'srcu-tiny-cross-task', '--schedules', '120', '--json', '--coverage']
   const alone = await umbra(args)
   const two = await umbra([...args, '--workers', '2'])
   t.is(two.out, alone.out)
@@ -101,7 +101,7 @@ const verdicts = (text: string): unknown[] => objects(text).filter(({ type }) =>
 test('shards merged are the whole; what is missing is named; strangers are refused', async (t) => {
   const path = folder(t)
   const at = (name: string): string => join(path, name)
-  const args = ['check', clean, broken, '--schedules', '110']
+  const args = ['check', clean, broken, '--schedules', '60']
   await umbra([...args, '--out', at('whole')])
   for (const shard of ['1', '2']) t.true((await umbra([...args, '--shard', `${shard}/2`, '--out', at(shard)])).code < 2)
   const whole = await umbra(['merge', at('whole'), '--json'])
@@ -165,17 +165,17 @@ test('Ctrl-C ends a check with the verdict so far, with workers and without', as
 })
 
 test('progress on a terminal: rate, and an estimate of what is left; none elsewhere', async (t) => {
-  const args = ['check', 'unmap-vs-fault', '--policy', 'pct', '--schedules', '110']
+  const args = ['check', 'unmap-vs-fault', '--policy', 'pct', '--schedules', '80']
   t.regex((await umbra(args, true)).err, /\[1\/1\] unmap-vs-fault: \d+ schedules?, \d+ a second, about \d+ left \(/)
-  t.is((await umbra([...args, '--json'], true)).err, '')
+  t.is((await umbra([...args, '--schedules', '20', '--json'], true)).err, '')
   t.is(progressText('[1/2]', 500, 1000, 2000), '[1/2] 500 schedules, 250 a second, about 1,000 left (4 s)')
   t.is(progressText('[1/2]', 500, Infinity, 2000), '[1/2] 500 schedules, 250 a second')
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
-  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1 } as const
+  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1, coverage: false } as const
   const units = planUnits('x', config)
-  const done = { schedules: 30, complete: true, finding: null }
+  const done = { schedules: 30, complete: true, finding: null, coverage: null }
   t.is(schedulesLeft(units, []), 200 + 100 + 400)
   t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
   t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)

@@ -299,6 +299,29 @@ test('a policy of one’s own sees the footprint of every switch point', async (
   t.deepEqual(seen, ['a r', 'a w'])
 })
 
+test('a policy that watches is told when each step begins, also where nobody else could run', async (t) => {
+  const seen: string[] = []
+  const policy: Policy = {
+    name: 'watching',
+    preemptive: true,
+    migrates: false,
+    everyPoint: true,
+    // The first point of a lets b run first.
+    decide: (kind, _count, running) => (kind === 'point' && running.name === 'a' && seen.length === 1 ? 1 : 0),
+    footprint: (task) => seen.push(`${task.name} reaches`),
+    began: (task) => seen.push(`${task.name} begins`),
+  }
+  const sched = new Scheduler({ policy })
+  await sched.run('main', async () => {
+    const touch = async (): Promise<void> => {
+      if (sched.contended) await sched.point(seen, 'w', 'touch')
+    }
+    sched.spawn('a', touch)
+    sched.spawn('b', touch)
+  })
+  t.deepEqual(seen, ['a reaches', 'b reaches', 'b begins', 'a begins'])
+})
+
 test('a scheduler runs once, and its calls need a running task', async (t) => {
   const sched = new Scheduler()
   t.throws(() => sched.current, { instanceOf: KernelBug })

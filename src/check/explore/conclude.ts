@@ -4,6 +4,7 @@
  * R1 What counts is what precedes and includes the first unit that found something. What ran beyond it is not counted.
  * R2 A unit that is needed and has no complete result is named, never passed over.
  */
+import type { CoverageData } from '../coverage/index.ts'
 import type { Finding, Unit, UnitResult } from './unit.ts'
 import { huntVerdict } from './verdict.ts'
 
@@ -16,6 +17,8 @@ export interface Conclusion {
   readonly finding: Finding | null
   /** Units that are needed and were not run, or not to their end. */
   readonly missing: readonly Unit[]
+  /** What the runs that count have reached, unit by unit. */
+  readonly coverage: readonly CoverageData[]
 }
 
 /** Results by the id of their unit. */
@@ -34,6 +37,7 @@ export function isNeedless(unit: Unit, units: readonly Unit[], results: UnitResu
 export function conclude(units: readonly Unit[], results: UnitResults): Conclusion {
   const words: string[] = []
   const missing: Unit[] = []
+  const coverage: CoverageData[] = []
   let schedules = 0
   let hunted = 0
   let finding: Finding | null = null
@@ -42,14 +46,15 @@ export function conclude(units: readonly Unit[], results: UnitResults): Conclusi
     if (result?.complete !== true) missing.push(unit)
     if (result === undefined) continue
     schedules += result.schedules
+    if (result.coverage !== null) coverage.push(result.coverage)
     if (result.words === null) hunted += result.schedules
     else if (result.words !== '') words.push(result.words)
     finding = result.finding
     if (finding !== null) break
   }
-  if (finding !== null) return { verdict: findingVerdict(finding, schedules), schedules, finding, missing }
+  if (finding !== null) return { verdict: findingVerdict(finding, schedules), schedules, finding, missing, coverage }
   if (hunted > 0) words.push(huntVerdict({ schedules: hunted, found: null, complete: false }))
-  return { verdict: words.join('; ') || 'no schedule was run', schedules, finding, missing }
+  return { verdict: words.join('; ') || 'no schedule was run', schedules, finding, missing, coverage }
 }
 
 function findingVerdict({ invariant, what }: Finding, schedules: number): string {

@@ -31,7 +31,7 @@ export interface ExploreReport {
 export async function explore(scenario: Scenario, options: ExploreOptions = {}): Promise<ExploreReport> {
   const policy = options.policy ?? 'all'
   const { seed = 1, depth = 0, preemptions = 1, schedules = policy === 'bounded' ? Infinity : 300 } = options
-  const config = { policy, seed, depth, schedules, preemptions }
+  const config = { policy, seed, depth, schedules, preemptions, coverage: false }
   const units = planUnits(scenario.name, config)
   const results = new Map<string, UnitResult>()
   let base = 0

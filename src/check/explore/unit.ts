@@ -5,6 +5,8 @@
  * R2 A result is plain data, so that it can be sent to another thread and kept in a file.
  * R3 Units of one scenario are in order. What follows the first one that found something is not needed.
  */
+import { Coverage } from '../coverage/index.ts'
+import type { CoverageData } from '../coverage/index.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import { searchBounded } from './bounded-search.ts'
 import { hunt } from './hunt.ts'
@@ -27,6 +29,8 @@ export interface SearchConfig {
   readonly schedules: number
   /** Bound of the search over preemptions. */
   readonly preemptions: number
+  /** Measure what the runs reach. */
+  readonly coverage: boolean
 }
 
 export interface Unit {
@@ -57,6 +61,8 @@ export interface UnitResult {
   readonly finding: Finding | null
   /** What a search that is one unit says about itself; null: its schedules count as those of a hunt. */
   readonly words: string | null
+  /** What its runs reached, if that was asked for. */
+  readonly coverage: CoverageData | null
 }
 
 /** Schedules in a unit of a hunt: 50 to 200 ms of work. */
@@ -119,20 +125,23 @@ const SEARCHES: Readonly<Record<SearchPolicy, Search>> = { pct: huntUnit, random
 
 /** Runs one unit; shrinks what it finds. */
 export async function runUnit(
-  scenario: Scenario,
+  target: Scenario,
   unit: Unit,
   config: SearchConfig,
   options: SearchOptions = {},
 ): Promise<UnitResult> {
+  const watched = config.coverage ? new Coverage() : null
+  const scenario = watched?.watch(target) ?? target
   const { found, schedules, complete, words } = await SEARCHES[unit.policy](scenario, unit, config, options)
-  if (found === null) return { unit: unit.id, schedules, complete, finding: null, words }
+  const coverage = watched?.data() ?? null
+  if (found === null) return { unit: unit.id, schedules, complete, finding: null, words, coverage }
   const { parts, stop } = options
-  const { run, ...measured } = await shrink(scenario, found, {
+  const { run, ...measured } = await shrink(target, found, {
     ...(parts === undefined ? {} : { parts }),
     ...(stop === undefined ? {} : { stop }),
   })
   const { violation, failure, schedule } = run
   const what = violation?.what ?? failure?.message ?? ''
   const finding = { invariant: violation?.invariant ?? null, what, schedule, ...measured }
-  return { unit: unit.id, schedules, complete, finding, words }
+  return { unit: unit.id, schedules, complete, finding, words, coverage }
 }
