@@ -314,5 +314,5 @@ test('what a bounded search has left is estimated from where it is in its tree',
   const before = schedules - within
   const half = made[before + (within >> 1)]!
   t.true(half > schedules / 3 && half < schedules * 3, `${half} estimated half-way, ${schedules} made`)
-  t.is(partExplored([{ kind: 'next', count: 2, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
+  t.is(partExplored([{ kind: 'next', count: 2, unfair: 0, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
 })
