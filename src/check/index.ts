@@ -38,3 +38,4 @@ export type { RecordedEvent, Run, RunOptions, Scenario, ScenarioSpec } from './s
 export * from './coverage/index.ts'
 export * from './explore/index.ts'
 export { scenarios } from './scenarios/index.ts'
+export * from './litmus/index.ts'

@@ -41,7 +41,8 @@ export interface WorldOptions {
   readonly vcpus?: number
   /**
    * The guest's own page tables, in guest memory behind the pages: none (Bare mode), one table with a 1 GiB leaf, or
-   * three with a leaf for each page. They map each page of guest memory to itself. Default `none`.
+   * three with leaves of 4 KiB. They map each page of guest memory to itself, the small ones the first eight. Default
+   * `none`.
    */
   readonly guestTables?: 'none' | 'gigapage' | 'small'
   /** Allocations that may fail while the tasks run. Default 0. */
@@ -99,8 +100,12 @@ export async function buildWorld(kernel: Kernel, options: WorldOptions = {}, par
   return world
 }
 
+const HUGE = 0x20_0000
+
 async function mapMemory(mm: Mm, length: number, shared: boolean | 'disk'): Promise<Mapping> {
-  if (shared !== 'disk') return await mm.mmap({ length, shared })
+  // Memory that can be huge begins where a huge page can.
+  const place = length >= HUGE ? { addr: HUGE * 512 } : {}
+  if (shared !== 'disk') return await mm.mmap({ length, shared, ...place })
   const file = mm.kernel.createFile({ size: length, storage: 'disk' })
   const mapping = await mm.mmap({ length, shared: true, file })
   await file.put()
@@ -132,7 +137,7 @@ async function writeGuestTables(world: World): Promise<void> {
   } else {
     await thread.store64(ram + pages * PAGE_SIZE + 8 * ROOT_INDEX, guestPte(root + 1, GUEST_TABLE))
     await thread.store64(ram + (pages + 1) * PAGE_SIZE, guestPte(root + 2, GUEST_TABLE))
-    for (let page = 0; page < pages + tables; page++) {
+    for (let page = 0; page < Math.min(pages + tables, 8); page++) {
       await thread.store64(guestPteAddress(world, page), guestPte(FIRST_GFN + page, GUEST_LEAF))
     }
   }

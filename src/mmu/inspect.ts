@@ -107,7 +107,7 @@ export function forEachTlbEntry(vm: Vm, visit: (entry: TlbView) => void): void {
           gfn,
           hva: hvaOf(vm, gfn),
           pfn: tlb.pfnAt(index),
-          usable: !(outside && vcpu.willFlush(gfn)),
+          usable: !(outside && vcpu.willFlush(gfn, 2 ** tlb.extraShiftAt(index))),
         })
       }
     }

@@ -29,8 +29,8 @@ export class PendingFlush {
     this.end = Math.max(this.end, first + count)
   }
 
-  covers(frame: number): boolean {
-    return frame >= this.first && frame < this.end
+  overlaps(first: number, count: number): boolean {
+    return first < this.end && this.first < first + count
   }
 
   clearFrames(): void {

@@ -40,6 +40,8 @@ export class Sptes {
   readonly pages: Map<number, MmuPage> = new Map<number, MmuPage>()
   /** Leaf sptes that are present. */
   count = 0
+  /** Level of the largest leaf there has ever been. */
+  largest = 0
   protected readonly vm: Vm
 
   constructor(vm: Vm) {
@@ -68,6 +70,7 @@ export class Sptes {
   setLeaf(page: MmuPage, index: number, slot: Memslot, frame: number, pfn: number, flags: number): boolean {
     const sptep = page.sptep(index)
     const before = this.read(sptep)
+    this.largest = Math.max(this.largest, page.role.level)
     let flush = false
     let kept = 0
     if (isLeafSpte(before)) {

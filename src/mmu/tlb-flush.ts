@@ -3,7 +3,10 @@
  *
  * R1 When a flush returns, no vCPU can use a translation that was gone from the tables before it began: those in guest
  *    mode have left it, and every vCPU flushes before it enters again.
- * R2 A vCPU that is outside is not waited for: whether it sleeps in a fault or in the host does not matter.
+ * R2 A range is widened to the largest leaf that this VM has ever had: what is flushed may have been part of it, and
+ *    where the guest's leaves are smaller a TLB keeps other parts of it in entries of their own. Without their spte
+ *    nothing would tell of them later.
+ * R3 A vCPU that is outside is not waited for: whether it sleeps in a fault or in the host does not matter.
  */
 import type { Vm } from './vm.ts'
 import { KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_GFNS } from './requests.ts'
@@ -22,7 +25,10 @@ export class TlbFlush {
 
   /** Flushes translations that end in one of `count` guest frames from `first`. */
   async remoteGfns(first: number, count: number): Promise<void> {
-    for (const vcpu of this.vm.vcpus) vcpu.pending.addFrames(first, count)
+    const leaf = 2 ** (9 * this.vm.sptes.largest)
+    const from = first - (first % leaf)
+    const frames = Math.ceil((first + count - from) / leaf) * leaf
+    for (const vcpu of this.vm.vcpus) vcpu.pending.addFrames(from, frames)
     await this.send(KVM_REQ_TLB_FLUSH_GFNS)
   }
 

@@ -295,11 +295,14 @@ export class Vcpu {
 
   // Flushes.
 
-  /** Will the next entry flush this translation (so that nobody can use it any more)? */
-  willFlush(frame: number): boolean {
+  /**
+   * Will the next entry flush this translation (so that nobody can use it any more)?
+   * @param pages of the leaf that `frame` is in, a power of two
+   */
+  willFlush(frame: number, pages: number): boolean {
     const posted = this.vm.requests.requests[this.id]!
     if ((posted & KVM_REQ_TLB_FLUSH) !== 0) return true
-    return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && this.pending.covers(frame)
+    return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && this.pending.overlaps(frame - (frame % pages), pages)
   }
 
   private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {

@@ -4,15 +4,19 @@
  *
  * R1 A plan names answers by the number of the decision (`planned`) or by task and time (`segments`); an answer that is
  *    not possible becomes the default.
+ * R2 What is remembered of a decision says which answers are fair (see fairness.ts); the default always is.
  */
+import { Fairness } from './fairness.ts'
 import type { Decision, Policy } from './policy.ts'
 import type { Task } from './task.ts'
 
 /** One decision of a run. */
 export interface Taken {
   readonly kind: Decision
-  /** Answers that a fair run may give: a task that yields is not chosen again at once. */
+  /** Possible answers. */
   readonly count: number
+  /** Bit per answer that a fair run does not give. */
+  readonly unfair: number
   readonly choice: number
   /** Who ran, and who runs now. */
   readonly from: string
@@ -35,15 +39,15 @@ abstract class Steering implements Steered {
   readonly preemptive = true
   readonly migrates = false
   readonly taken: Taken[] = []
+  private readonly fairness = new Fairness()
 
   decide(kind: Decision, count: number, running: Task, ready: readonly Task[]): number {
-    const yields = kind === 'next' && ready.length > 1 && ready.at(-1) === running
-    const fair = yields ? count - 1 : count
+    const unfair = this.fairness.decide(kind, running, ready)
     const wanted = this.wanted(kind, running, ready)
     const choice = wanted < count ? wanted : 0
     const from = running.name
     const to = kind === 'next' ? ready[choice]!.name : kind === 'point' && choice > 0 ? ready[choice - 1]!.name : from
-    this.taken.push({ kind, count: fair, choice, from, to })
+    this.taken.push({ kind, count, unfair, choice, from, to })
     return choice
   }
 

@@ -193,10 +193,35 @@ test('bounded search runs each schedule once, and all of them', async (t) => {
   t.is(boundedVerdict(result), 'no violation within 2 preemptions (6 schedules)')
 })
 
+async function waits({ kernel }: { kernel: Kernel }, state: { done: boolean }): Promise<void> {
+  while (!state.done) await kernel.sched.yieldNow()
+}
+
+test('tasks that wait for another one by yielding in turn have few fair schedules', async (t) => {
+  const scenario = defineScenario<{ done: boolean }>({
+    name: 'waits',
+    what: 'two tasks wait for a third',
+    invariants: [],
+    world: { vm: null, pages: 1 },
+    setup: () => Promise.resolve({ done: false }),
+    tasks: {
+      a: waits,
+      b: waits,
+      c: (_world, state) => {
+        state.done = true
+        return Promise.resolve()
+      },
+    },
+  })
+  const result = await searchBounded(scenario, { preemptions: 1, schedules: 1000 })
+  t.true(result.complete)
+  t.is(result.found, null)
+})
+
 test('a plan within the bound is the next in depth-first order', (t) => {
   const taken = [
-    { kind: 'next', count: 2, choice: 0, from: 'm', to: 'a' },
-    { kind: 'point', count: 2, choice: 0, from: 'a', to: 'a' },
+    { kind: 'next', count: 2, unfair: 0, choice: 0, from: 'm', to: 'a' },
+    { kind: 'point', count: 2, unfair: 0, choice: 0, from: 'a', to: 'a' },
   ] as const
   t.deepEqual(nextPlan(taken, 1), [0, 1])
   t.deepEqual(nextPlan(taken, 0), [1])
@@ -243,15 +268,21 @@ test('a task without an end is I11, a deadlock I8, a foreign failure is named', 
   t.regex(throws.failure?.message ?? '', /task one failed: mine/)
 })
 
-test('kept: two schedules in which the auditor saw what was not wrong', async (t) => {
+test('kept: schedules in which the auditor saw what was not wrong', async (t) => {
   for (const [name, schedule] of [
     ['exit-unregister-reclaim', 'u1:BgI'], // reclaim reaches a page through the rmap during another task's exit
     ['dirty-log-vs-writer', 'u1:BwE'], // a sweep between a write-protection and its flush
     ['dirty-log-vs-writer-shadow', 'u1:BwE'],
+    ['huge-split-vs-warm', 'u1:AAEAAQEBAAEBAQ'], // a pending flush of one page covers the large TLB entry it is in
   ] as const) {
     const run = await named(name).run(replay(decodeSchedule(schedule)))
     t.is(findingOf(run), null, name)
   }
+})
+
+test('kept: a TLB kept a part of a large leaf that went because of another part', async (t) => {
+  const run = await named('huge-split-vs-warm-small-leaves').run(replay(decodeSchedule('u1:AAE')))
+  t.is(findingOf(run), null)
 })
 
 test('kept: a VM ended while a vCPU was about to enter its SRCU', async (t) => {
@@ -283,5 +314,5 @@ test('what a bounded search has left is estimated from where it is in its tree',
   const before = schedules - within
   const half = made[before + (within >> 1)]!
   t.true(half > schedules / 3 && half < schedules * 3, `${half} estimated half-way, ${schedules} made`)
-  t.is(partExplored([{ kind: 'next', count: 2, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
+  t.is(partExplored([{ kind: 'next', count: 2, unfair: 0, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
 })

@@ -176,7 +176,7 @@ for (const pageTableLock of ['sleep', 'spin'] as const) {
           for (const cpu of vm.vcpus) {
             for (const tlb of [cpu.tlb.read, cpu.tlb.write]) {
               tlb.forEachValid((index) => {
-                if (cpu.mode === 0 && cpu.willFlush(tlb.extraAt(index))) return
+                if (cpu.mode === 0 && cpu.willFlush(tlb.extraAt(index), 1)) return
                 if (host.isFree(tlb.pfnAt(index))) t.fail(`seed ${seed}: TLB names free frame ${tlb.pfnAt(index)}`)
               })
             }

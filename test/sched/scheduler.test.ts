@@ -371,9 +371,13 @@ test('open choices: 0 in production, explored by each policy that explores, and 
     const policy = bounded([answer])
     t.deepEqual(await answers(policy), { answer, asked: true })
     t.deepEqual(
-      policy.taken.map(({ kind, count, choice }) => ({ kind, count, choice })),
-      [{ kind: 'value', count: 3, choice: answer }],
+      policy.taken.map(({ kind, count, unfair, choice }) => ({ kind, count, unfair, choice })),
+      [{ kind: 'value', count: 3, unfair: 0, choice: answer }],
     )
   }
-  t.deepEqual(nextPlan([{ kind: 'value', count: 3, choice: 0, from: 'm', to: 'm' }], 0), [1], 'within 0 preemptions')
+  t.deepEqual(
+    nextPlan([{ kind: 'value', count: 3, unfair: 0, choice: 0, from: 'm', to: 'm' }], 0),
+    [1],
+    'within 0 preemptions',
+  )
 })

@@ -6,7 +6,7 @@
  * choices, are free: every possibility is tried.
  *
  * R1 Depth first over recorded decisions: a run repeats a prefix, answers one decision differently, then takes defaults.
- * R2 A task that yields is not chosen again at once: without that a task that waits in a loop has endless schedules.
+ * R2 Unfair answers are left out: a task that waits in a loop would have endless schedules.
  */
 import { bounded } from '../../sched/index.ts'
 import type { Taken } from '../../sched/index.ts'
@@ -36,9 +36,11 @@ export function nextPlan(taken: readonly Taken[], bound: number): number[] | nul
   const spent: number[] = [0]
   for (const { kind, choice } of taken) spent.push(spent.at(-1)! + costOf(kind, choice))
   for (let i = taken.length - 1; i >= 0; i--) {
-    const { kind, count, choice } = taken[i]!
-    if (choice + 1 < count && spent[i]! + costOf(kind, choice + 1) <= bound) {
-      return [...taken.slice(0, i).map((each) => each.choice), choice + 1]
+    const { kind, count, unfair, choice } = taken[i]!
+    let next = choice + 1
+    while (next < count && (unfair & (1 << next)) !== 0) next++
+    if (next < count && spent[i]! + costOf(kind, next) <= bound) {
+      return [...taken.slice(0, i).map((each) => each.choice), next]
     }
   }
   return null

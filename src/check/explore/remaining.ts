@@ -18,6 +18,13 @@ function weight(preemptions: number, decisions: number): number {
   return sum
 }
 
+/** Fair answers among the first `answers`. */
+function fairAmong(answers: number, unfair: number): number {
+  let fair = answers
+  for (let answer = 0; answer < answers; answer++) if ((unfair & (1 << answer)) !== 0) fair--
+  return fair
+}
+
 /**
  * The part of the tree that lies before the run just made, in [0, 1).
  * @param taken decisions of that run, under `bound` preemptions at most
@@ -26,13 +33,13 @@ export function partExplored(taken: readonly Taken[], bound: number): number {
   let explored = 0
   let mass = 1
   let left = bound
-  for (const [index, { kind, count, choice }] of taken.entries()) {
+  for (const [index, { kind, count, unfair, choice }] of taken.entries()) {
     const decisions = taken.length - index - 1
     const stays = weight(left, decisions)
     const costs = kind === 'point'
     const other = costs ? (left > 0 ? weight(left - 1, decisions) : 0) : stays
-    const total = stays + (count - 1) * other
-    if (choice > 0) explored += (mass * (stays + (choice - 1) * other)) / total
+    const total = stays + (fairAmong(count, unfair) - 1) * other
+    if (choice > 0) explored += (mass * (stays + (fairAmong(choice, unfair) - 1) * other)) / total
     mass *= (choice > 0 ? other : stays) / total
     if (costs && choice > 0) left--
   }

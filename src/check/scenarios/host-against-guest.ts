@@ -4,6 +4,7 @@
  *
  * Under shadow paging the guest runs on page tables of its own; they lie behind the page that the operation is about.
  */
+import { PAGE_SIZE } from '../../base/index.ts'
 import type { Mm } from '../../host/index.ts'
 import type { Paging } from '../../mmu/index.ts'
 import { speculate } from '../open-choices.ts'
@@ -14,16 +15,16 @@ import type { World, WorldOptions } from '../world.ts'
 import { operations } from './operations.ts'
 import type { Operation } from './operations.ts'
 
-const PAGING = ['two-dimensional', 'shadow'] as const
+export const PAGING = ['two-dimensional', 'shadow'] as const
 
 export const suffixOf = (paging: Paging): string => (paging === 'shadow' ? '-shadow' : '')
 
 /** A VM that pages in this way; under shadow paging its guest has page tables. */
 export const pagingWorld = (paging: Paging, world: WorldOptions = {}): WorldOptions => ({
   pages: 1,
+  guestTables: paging === 'shadow' ? 'gigapage' : 'none',
   ...world,
   vm: { paging },
-  guestTables: paging === 'shadow' ? 'gigapage' : 'none',
 })
 
 /**
@@ -114,4 +115,22 @@ const speculating = named(['unmap', 'mprotect', 'cow-break', 'migrate', 'free', 
   ),
 )
 
-export const hostScenarios: readonly Scenario[] = [...pairs, ...failing, ...speculating]
+/** The guest's leaves are smaller than the host's: the TLB holds a part of what one spte maps. */
+const fractions = named(['huge-split', 'huge-dontneed']).flatMap((operation) =>
+  (['fault', 'warm'] as const).map((guest) =>
+    against(operation, 'two-dimensional', guest, {
+      name: `${operation.name}-vs-${guest}-small-leaves`,
+      what: `against ${guest === 'fault' ? 'a guest fault' : 'a warm TLB'}, through small leaves of the guest's tables`,
+      world: { guestTables: 'small' },
+      tasks: {
+        host: async (world) => {
+          await operation.run(world)
+          await world.mm.madvise(world.ram, PAGE_SIZE, 'dontneed')
+        },
+        vcpu: useTwice,
+      },
+    }),
+  ),
+)
+
+export const hostScenarios: readonly Scenario[] = [...pairs, ...fractions, ...failing, ...speculating]

@@ -1,5 +1,6 @@
 /** The scenarios that Umbra ships. */
 import type { Scenario } from '../scenario.ts'
+import { guestTableScenarios } from './guest-tables.ts'
 import { hostScenarios } from './host-against-guest.ts'
 import { intervalScenarios } from './interval.ts'
 import { lifetimeScenarios } from './lifetime.ts'
@@ -11,5 +12,6 @@ export const scenarios: readonly Scenario[] = [
   ...lifetimeScenarios,
   ...intervalScenarios,
   ...vmScenarios,
+  ...guestTableScenarios,
   ...srcuScenarios,
 ]

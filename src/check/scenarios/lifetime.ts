@@ -12,18 +12,20 @@ import {
   mmuNotifierUnregister,
 } from '../../notifier/index.ts'
 import type { MmuNotifierOps } from '../../notifier/index.ts'
+import type { Scheduler } from '../../sched/index.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import { pageOf, runGuest } from '../world.ts'
 import type { World, WorldOptions } from '../world.ts'
 import { WatchfulClient } from './client.ts'
+import { PAGING, pagingWorld, suffixOf } from './host-against-guest.ts'
 
 interface Registered {
   readonly client: WatchfulClient
   readonly notifier: MmuNotifier
 }
 
-const NO_VM: WorldOptions = { pages: 2, vm: null, kernel: { swapPages: 4 } }
+const NO_VM: WorldOptions = { pages: 1, vm: null, kernel: { swapPages: 4 } }
 
 async function register(world: World, mm: Mm = world.mm, name = 'client'): Promise<Registered> {
   const client = new WatchfulClient(world.kernel.sched, name)
@@ -37,12 +39,18 @@ async function unregister({ client, notifier }: Registered, mm: Mm): Promise<voi
 
 const dontneed = (world: World, page = 0): Promise<void> => world.mm.madvise(pageOf(world, page), PAGE_SIZE, 'dontneed')
 
-/** A start that fails, where it may not sleep. A client whose start can fail has no end hook. */
+/** A start that fails, where it may not sleep and would have to. A client whose start can fail has no end hook. */
 class Refuses implements MmuNotifierOps {
   readonly name = 'refuses'
+  private readonly sched: Scheduler
+
+  constructor(sched: Scheduler) {
+    this.sched = sched
+  }
 
   invalidateRangeStart({ blockable }: { readonly blockable: boolean }): number {
-    return blockable ? 0 : -EAGAIN
+    if (blockable) return 0
+    return this.sched.choosing && this.sched.choose(2, 'would it block') === 1 ? 0 : -EAGAIN
   }
 }
 
@@ -96,29 +104,31 @@ export const lifetimeScenarios: readonly Scenario[] = [
       },
     },
   }),
-  defineScenario({
-    name: 'exit-vs-destroy',
-    what: 'exit of the mm and the end of its VM meet',
-    invariants: ['I5', 'I2', 'I8'],
-    world: { pages: 1 },
-    setup: (world) => world.thread.store64(world.ram, 1n),
-    tasks: {
-      exit: ({ mm }) => mm.exit(),
-      destroy: ({ vm }) => vm.destroy(),
-    },
-  }),
-  defineScenario({
-    name: 'destroy-vs-fault-vs-dontneed',
-    what: 'a VM ends while a vCPU faults and a page goes',
-    invariants: ['I5', 'I2', 'I8'],
-    world: { pages: 1 },
-    setup: (world) => world.thread.store64(world.ram, 1n),
-    tasks: {
-      vcpu: (world) => runGuest(world, [{ load: 0 }]),
-      destroy: ({ vm }) => vm.destroy(),
-      host: (world) => dontneed(world),
-    },
-  }),
+  ...PAGING.flatMap((paging) => [
+    defineScenario({
+      name: `exit-vs-destroy${suffixOf(paging)}`,
+      what: `exit of the mm and the end of its VM meet (${paging})`,
+      invariants: ['I5', 'I2', 'I8'],
+      world: pagingWorld(paging),
+      setup: (world) => world.thread.store64(world.ram, 1n),
+      tasks: {
+        exit: ({ mm }) => mm.exit(),
+        destroy: ({ vm }) => vm.destroy(),
+      },
+    }),
+    defineScenario({
+      name: `destroy-vs-fault-vs-dontneed${suffixOf(paging)}`,
+      what: `a VM ends while a vCPU faults and a page goes (${paging})`,
+      invariants: ['I5', 'I2', 'I8'],
+      world: pagingWorld(paging),
+      setup: (world) => world.thread.store64(world.ram, 1n),
+      tasks: {
+        vcpu: (world) => runGuest(world, [{ load: 0 }]),
+        destroy: ({ vm }) => vm.destroy(),
+        host: (world) => dontneed(world),
+      },
+    }),
+  ]),
   defineScenario<{ readonly a: Registered; readonly b: Registered; readonly other: Mm }>({
     name: 'two-mms-one-srcu',
     what: 'unregister in one mm waits for a hook of another, under the one SRCU',
@@ -147,7 +157,7 @@ export const lifetimeScenarios: readonly Scenario[] = [
     world: NO_VM,
     async setup(world) {
       const watchful = await register(world)
-      return [watchful, await mmuNotifierRegister(new Refuses(), world.mm)]
+      return [watchful, await mmuNotifierRegister(new Refuses(world.kernel.sched), world.mm)]
     },
     tasks: {
       nonblocking: async (world) => {

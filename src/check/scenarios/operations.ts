@@ -42,6 +42,16 @@ async function twins(world: World): Promise<null> {
   return null
 }
 
+/** 2 MiB of memory, and room for a second copy of them. */
+const HUGE_WORLD: WorldOptions = { pages: 512, kernel: { frames: 1100 } }
+const HUGE_SIZE = 512 * PAGE_SIZE
+
+/** The memory becomes one huge page. */
+async function collapsed(world: World): Promise<null> {
+  await world.mm.madvise(world.ram, HUGE_SIZE, 'collapse')
+  return null
+}
+
 /** The frame of the first page, or -1. */
 function frameOf({ mm, ram }: World): Pfn | -1 {
   const pte = mm.pageTable.read(ram)
@@ -255,5 +265,28 @@ export const operations: readonly Operation[] = [
     what: 'exit of the mm',
     invariants: ['I1', 'I2', 'I5'],
     run: (world) => world.mm.exit(),
+  },
+  {
+    name: 'huge-collapse',
+    what: 'madvise(MADV_COLLAPSE) makes a huge page of the memory',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    world: HUGE_WORLD,
+    run: (world) => world.mm.madvise(world.ram, HUGE_SIZE, 'collapse'),
+  },
+  {
+    name: 'huge-split',
+    what: 'a huge page is split, since one of its pages is taken away',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    world: HUGE_WORLD,
+    prepare: collapsed,
+    run: (world) => world.mm.madvise(pageOf(world, 1), PAGE_SIZE, 'dontneed'),
+  },
+  {
+    name: 'huge-dontneed',
+    what: 'a huge page is taken away',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    world: HUGE_WORLD,
+    prepare: collapsed,
+    run: (world) => world.mm.madvise(world.ram, HUGE_SIZE, 'dontneed'),
   },
 ]

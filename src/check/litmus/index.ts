@@ -1,0 +1,7 @@
+/** litmus: the public SRCU litmus tests on the real implementations. */
+export { runLitmus } from './run.ts'
+export type { LitmusOptions, LitmusResult } from './run.ts'
+export { litmusNotMirrored, litmusTests, misuses } from './tests.ts'
+export type { Litmus, Misuse } from './tests.ts'
+export { LitmusRun } from './machine.ts'
+export type { MakeSrcu } from './machine.ts'
