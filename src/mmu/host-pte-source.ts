@@ -22,7 +22,7 @@ export class HostPteSource implements PteSource {
   missedHva: Hva = 0 as Hva
   /** Where the walk's steps are noted; null when nobody asks. */
   walk: GuestWalk | null = null
-  private readonly vcpu: Vcpu
+  protected readonly vcpu: Vcpu
   private readonly walker: PageTableWalker
 
   /** @param walker the one that reads through this source */
@@ -57,7 +57,7 @@ export class HostPteSource implements PteSource {
   }
 
   /** Host physical address of a PTE's guest physical address, VACANT or MISSED. */
-  private locate(address: number, write: boolean): number {
+  protected locate(address: number, write: boolean): number {
     const { vm } = this.vcpu
     const frame = gfn(Math.floor(address / PAGE_SIZE))
     const slot = vm.memslots.active.lookup(frame)

@@ -88,7 +88,7 @@ export class PageFaults {
 
   protected async resolve(fault: PageFault): Promise<FaultOutcome> {
     const { vm } = this
-    const slot = vm.memslots.active.lookup(fault.frame)
+    const slot = this.findSlot(fault)
     fault.slot = slot
     if (slot === null) return 'mmio'
     if (fault.isWrite && vm.mmu.isTracked(slot, fault.frame)) {
@@ -113,6 +113,11 @@ export class PageFaults {
       if (error.code === 'ENOMEM') return 'oom'
       throw error
     }
+  }
+
+  /** In the table that is published now: inside the read section of the VM's SRCU that the caller is in. */
+  protected findSlot(fault: PageFault): Memslot | null {
+    return this.vm.memslots.active.lookup(fault.frame)
   }
 
   /** Reads the sequence that everything looked up from here on is checked against. */

@@ -141,13 +141,13 @@ export class ShadowSync {
     else if (before + by === 0) memory.trackedPages--
   }
 
-  private protect(page: MmuPage): number {
+  protected protect(page: MmuPage): number {
     const slot = this.vm.sptes.slotOf(page.gfn)
     return this.vm.sptes.writeProtectGfns(slot, page.gfn, page.gfn + 1, true)
   }
 
   /** @returns how many sptes no longer agreed with their PTE and went */
-  private syncPage(page: MmuPage): number {
+  protected syncPage(page: MmuPage): number {
     const { vm } = this
     const slot = vm.sptes.slotOf(page.gfn)
     const table = vm.backing.peekPage(slot.hvaOf(gfn(page.gfn)), false)

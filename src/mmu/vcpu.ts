@@ -106,8 +106,12 @@ export class Vcpu {
     this.context = new TranslationContext(vm.options.adUpdate === 'svadu')
     this.cache = new PageTableCache(vm.backing)
     this.guestSource = new GuestPteSource(this)
-    this.hostSource = new HostPteSource(this, this.hostWalker)
+    this.hostSource = this.createHostSource()
     this.entry = new VcpuEntry(this)
+  }
+
+  protected createHostSource(): HostPteSource {
+    return new HostPteSource(this, this.hostWalker)
   }
 
   /** The bytes behind translations. */

@@ -68,7 +68,7 @@ const FIRST_SEQ = 2
 /** The interval notifiers of one mm. All of it is protected by the subscriptions' lock. */
 export class IntervalSubscriptions {
   private readonly mm: NotifierMm
-  private readonly sched: Scheduler
+  protected readonly sched: Scheduler
   private readonly lock: SpinLock
   protected readonly tree: IntervalTree = new IntervalTree()
   protected readonly words: Uint32Array = new Uint32Array([FIRST_SEQ, 0])
@@ -172,12 +172,19 @@ export class IntervalSubscriptions {
     this.invalidating.splice(Math.max(at, 0), 1)
     this.words[ACTIVE]!--
     const isLast = this.words[ACTIVE] === 0 && this.isFrozen
-    if (isLast) {
-      this.words[SEQ]!++
-      this.applyDeferred()
-    }
+    if (isLast) await this.thaw()
     this.lock.unlock()
     if (isLast) this.queue.wakeAll()
+  }
+
+  /** The last invalidation that hit an interval ends. One step, under the lock: whoever sees the new sequence is told the truth. */
+  protected thaw(): Promise<void> | void {
+    this.bumpSeq()
+    this.applyDeferred()
+  }
+
+  protected bumpSeq(): void {
+    this.words[SEQ]!++
   }
 
   /** The mm exits: every interval is invalidated (mn_itree_release). */
@@ -229,8 +236,9 @@ export class IntervalSubscriptions {
     this.deferred.push(sub)
   }
 
-  private applyDeferred(): void {
+  protected applyDeferred(): void {
     for (const sub of this.deferred) {
+      if (sub.mm === null) throw new KernelBug(`the tree is told to forget ${sub.describe()}, whose removal has returned`, 'I5')
       sub.isDeferred = false
       if (sub.isLinked) this.tree.remove(sub)
       else this.tree.insert(sub)
@@ -243,6 +251,7 @@ export class IntervalSubscriptions {
     if (this.invalidating.includes(task)) {
       throw new KernelBug(`task ${task.name} waits for the ${what} inside an invalidation of its own`, 'I8')
     }
+    if (this.sched.contended) await this.sched.point(this.words, 'r', 'invalidate_seq')
     await this.queue.wait(() => this.words[SEQ] !== seq, { why: what, holders: () => this.invalidating })
   }
 

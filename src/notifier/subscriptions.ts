@@ -184,7 +184,7 @@ export class MmuNotifierSubscriptions extends NotifierCallouts {
   /** Adds a notifier, or makes room for interval notifiers, while all locks of the mm are held. */
   private async adopt(mn: MmuNotifier | null): Promise<void> {
     if (mn === null) {
-      this.intervals ??= new IntervalSubscriptions(this.mm, this.lock, () => this.newId())
+      this.intervals ??= this.newIntervals()
       return
     }
     this.mm.grab()
@@ -196,8 +196,12 @@ export class MmuNotifierSubscriptions extends NotifierCallouts {
     this.lock.unlock()
   }
 
+  protected newIntervals(): IntervalSubscriptions {
+    return new IntervalSubscriptions(this.mm, this.lock, () => this.newId())
+  }
+
   /** Unique within the kernel, as long as no mm sees more than 65536 registrations. */
-  private newId(): number {
+  protected newId(): number {
     return this.mm.id * 0x10000 + ++this.registrations
   }
 

@@ -8,6 +8,13 @@ import { failedStartNoEnd } from './failed-start-no-end.ts'
 import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
 import { freeWithoutGrace } from './free-without-grace.ts'
 import { retryFamily } from './no-retry.ts'
+import { foreignRefcount } from './foreign-refcount.ts'
+import { guestTableFamily } from './guest-table-bugs.ts'
+import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
+import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
+import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
+import { pfnCacheFamily } from './pfn-cache.ts'
+import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
@@ -38,6 +45,7 @@ export const exhibits: readonly Exhibit[] = [
   failedStartNoEnd,
   blockableInNonblockable,
   setPteFirst,
+  intervalRemoveUnlockedRead,
   slotSwapInsideWindow,
   staleRoot,
   seqTruncated,
@@ -47,8 +55,14 @@ export const exhibits: readonly Exhibit[] = [
   ...windowFamily,
   yieldDropsFlush,
   flushAfterFree,
+  invalidatePageAfterUnlock,
   youngAskedTooLate,
   ...dirtyLogFamily,
+  ...guestTableFamily,
+  iteratorAdvancesAfterYield,
+  foreignRefcount,
+  slotCacheAfterDelete,
+  ...pfnCacheFamily,
 ]
 
 /** The chains of repairs, each from its first bug: exhibits that no repair led to, and what their repairs led to. */
