@@ -14,6 +14,7 @@ import type { Report, Subject } from './report.ts'
 import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
 import { dontneed } from './dontneed.ts'
+import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
 import { spteFill } from './spte-fill.ts'
 import { srcu } from './srcu.ts'
@@ -27,6 +28,7 @@ const SUBJECTS: readonly Subject[] = [
   dontneed,
   interpreter,
   machine,
+  engine,
   audit,
   memory,
 ]

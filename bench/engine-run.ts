@@ -1,0 +1,47 @@
+/**
+ * One run of a bench guest in a process of its own: `engine-run.js ENGINE FILE BOOTARGS [PAGING]` prints one line of JSON.
+ *
+ * R1 CPU time is of all threads, so that the JavaScript engine's compilers count, from before the machine is made.
+ */
+import { readFileSync } from 'node:fs'
+import { MiB } from '../src/base/index.ts'
+import { Machine } from '../src/guest/index.ts'
+import { Kernel } from '../src/host/index.ts'
+import { engineNamed } from './engine-choice.ts'
+
+export interface EngineRun {
+  readonly seconds: number
+  readonly console: string
+  readonly cause: string
+  readonly instructions: number
+  /** Bytes. */
+  readonly resident: number
+}
+
+const MEMORY = 64 * MiB
+const [name = '', file = '', bootargs = '', paging = 'two-dimensional'] = process.argv.slice(2)
+const program = readFileSync(file)
+const before = process.cpuUsage()
+const kernel = new Kernel({ frames: MEMORY / 4096 + 2048 })
+await kernel.run(async () => {
+  const machine = await Machine.create(kernel, {
+    name: 'bench',
+    program,
+    memory: MEMORY,
+    bootargs,
+    budget: 1e12,
+    vm: { paging: paging === 'shadow' ? 'shadow' : 'two-dimensional' },
+    ...engineNamed(name),
+  })
+  const result = await machine.run()
+  const { user, system } = process.cpuUsage(before)
+  const run: EngineRun = {
+    seconds: (user + system) / 1e6,
+    console: result.console.trim(),
+    cause: result.cause,
+    instructions: result.instructions.reduce((sum, count) => sum + count, 0),
+    resident: process.memoryUsage().rss,
+  }
+  console.log(JSON.stringify(run))
+  await machine.destroy()
+})

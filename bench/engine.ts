@@ -1,0 +1,123 @@
+/** Guests at speed: kernels compiled from C, under Sv39 with 4 KiB pages, against qemu-system-riscv64 on the same file. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { BENCH_GUESTS, COPIES, ONCE, bootargsOf, buildGuests, missingTool, runUnderQemu } from './engine-guests.ts'
+import type { BenchGuest, SpeedClass } from './engine-guests.ts'
+import type { EngineRun } from './engine-run.ts'
+import type { Report, Subject, Target } from './report.ts'
+
+const TIMES = 3
+/** What is promised of each class: the geometric mean of its ratios to QEMU. */
+const PROMISES: readonly (readonly [SpeedClass, number, number])[] = [
+  ['integer', 1, 1.5],
+  ['memory', 0.8, 1.1],
+  ['random', 2, 4],
+  ['mix', 0.8, 1.2],
+  ['float', 0.5, 1],
+  ['rotation', 0.5, 0.8],
+]
+
+interface Measured {
+  readonly guest: BenchGuest
+  readonly instructions: number
+  readonly qemu: number
+  readonly ours: number
+}
+
+export const engine: Subject = {
+  name: 'engine',
+  title: 'Guests at speed',
+  async measure(): Promise<Report> {
+    const missing = missingTool()
+    if (missing !== null) return { tables: [{ title: `not measured: ${missing}`, columns: ['guest'], rows: [] }] }
+    const directory = buildGuests()
+    const name = process.env['UMBRA_ENGINE'] ?? 'translator'
+    const only = process.env['UMBRA_GUESTS']?.split(',')
+    const guests = BENCH_GUESTS.filter((guest) => only === undefined || only.some((word) => guest.name.includes(word)))
+    const measured: Measured[] = []
+    const failed: string[][] = []
+    for (const guest of guests) {
+      const result = compareWithQemu(directory, name, guest)
+      if (typeof result === 'string') failed.push([guest.name, result])
+      else measured.push(result)
+      console.error(`${guest.name}: ${typeof result === 'string' ? result : (result.qemu / result.ours).toFixed(2)}`)
+    }
+    const cold = only === undefined || only.includes('once') ? coldSpeed(directory, name) : NaN
+    return {
+      tables: [
+        {
+          title: `${name} against qemu-system-riscv64 (TCG); CPU seconds of all threads, medians of ${TIMES}, start-up subtracted`,
+          columns: ['guest', 'million instructions', 'QEMU', 'Umbra', 'MIPS', 'ratio'],
+          rows: measured.map(({ guest, instructions, qemu, ours }) => [
+            guest.name,
+            (instructions / 1e6).toFixed(0),
+            qemu.toFixed(2),
+            ours.toFixed(2),
+            (instructions / 1e6 / ours).toFixed(0),
+            `${(qemu / ours).toFixed(2)}x`,
+          ]),
+          note: 'Every checksum is the one that QEMU computes.',
+        },
+        ...(failed.length === 0 ? [] : [{ title: 'not measured', columns: ['guest', 'why'], rows: failed }]),
+      ],
+      targets: [...PROMISES.flatMap((promise) => targetOf(promise, measured)), ...coldTarget(cold)],
+    }
+  },
+}
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
+
+function compareWithQemu(directory: string, name: string, guest: BenchGuest): Measured | string {
+  const qemu: number[] = []
+  const ours: number[] = []
+  let instructions = 0
+  for (let i = 0; i < TIMES; i++) {
+    const theirs = runUnderQemu(directory, guest, guest.rounds)
+    const base = runUnderQemu(directory, guest, 0)
+    const run = runHere(directory, name, guest, guest.rounds)
+    if (typeof run === 'string') return run
+    if (run.console !== theirs.line) return `prints "${run.console}" (${run.cause}), QEMU "${theirs.line}"`
+    const idle = runHere(directory, name, guest, 0)
+    if (typeof idle === 'string') return idle
+    qemu.push(theirs.seconds - base.seconds)
+    ours.push(run.seconds - idle.seconds)
+    instructions = run.instructions - idle.instructions
+  }
+  return { guest, instructions, qemu: median(qemu), ours: median(ours) }
+}
+
+/** Instructions a second of code that runs once. */
+function coldSpeed(directory: string, name: string): number {
+  const speeds: number[] = []
+  for (let i = 0; i < TIMES; i++) {
+    const once = runHere(directory, name, ONCE, ONCE.rounds)
+    const copies = runHere(directory, name, COPIES, COPIES.rounds)
+    if (typeof once === 'string' || typeof copies === 'string') return NaN
+    speeds.push((once.instructions - copies.instructions) / (once.seconds - copies.seconds))
+  }
+  return median(speeds)
+}
+
+function runHere(directory: string, name: string, guest: BenchGuest, rounds: number): EngineRun | string {
+  const script = fileURLToPath(new URL('engine-run.js', import.meta.url))
+  const args = [script, name, join(directory, `${guest.file}.elf`), bootargsOf(guest, rounds)]
+  const child = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  if (child.status !== 0)
+    return `failed: ${child.stderr.split('\n').find((line) => /Error|Bug/.test(line)) ?? child.stderr}`
+  return JSON.parse(child.stdout) as EngineRun
+}
+
+function targetOf([speedClass, least, aim]: readonly [SpeedClass, number, number], all: readonly Measured[]): Target[] {
+  const ratios = all.filter(({ guest }) => guest.class === speedClass).map(({ qemu, ours }) => qemu / ours)
+  if (ratios.length === 0) return []
+  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length)
+  const promise = `${speedClass}: at least ${least} x QEMU, aim ${aim}`
+  return [{ promise, measured: `${mean.toFixed(2)}x`, isMet: mean >= least }]
+}
+
+function coldTarget(speed: number): Target[] {
+  if (Number.isNaN(speed)) return []
+  const measured = `${(speed / 1e6).toFixed(0)} MIPS`
+  return [{ promise: 'code executed once: at least 100 MIPS, aim 200', measured, isMet: speed >= 100e6 }]
+}
