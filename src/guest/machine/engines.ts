@@ -6,23 +6,22 @@
  *    boundary of a quantum.
  */
 import { KernelError, Wasm } from '../../base/index.ts'
-import type { WasmModule } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
 import type { Vcpu } from '../../mmu/index.ts'
 import { DecodeCache, type Engine, type Hart, type HartState, Interpreter } from '../hart/index.ts'
 import { EXPANSIONS_BYTES, HART_AREA_BYTES, HartArea, WasmInterpreter, interpreterModule } from '../wasm/index.ts'
+import type { InterpreterParts } from '../wasm/index.ts'
 
 /** From the slowest, which every other one is checked against, to the fastest. */
 export const ENGINE_NAMES = ['reference', 'interpreter'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 export const DEFAULT_ENGINE: EngineName = 'interpreter'
 
-/** What all machines over one memory share. */
-interface Shared {
-  readonly module: WasmModule
-  /** Offset of the table of expanded 16-bit instructions. */
-  readonly expansions: number
+/** Scratch bytes that a kernel needs for machines of so many harts each. */
+export function engineBytes(harts: readonly number[]): number {
+  return harts.reduce((sum, count) => sum + count * HART_AREA_BYTES, EXPANSIONS_BYTES)
 }
+
 const SHARED = 'interpreter'
 
 export class Engines {
@@ -66,8 +65,7 @@ export class Engines {
       )
     }
     area.attach(vcpu, hart.reservations, hart.id)
-    const { module, expansions } = this.shared()
-    return new WasmInterpreter(hart, area, module, expansions, reference)
+    return new WasmInterpreter(hart, area, reference, () => this.shared())
   }
 
   release(): void {
@@ -75,9 +73,10 @@ export class Engines {
     this.areas.length = 0
   }
 
-  private shared(): Shared {
+  /** What all machines over one memory share; made once. */
+  private shared(): InterpreterParts {
     const { scratch } = this.memory
-    const known = scratch.shared.get(SHARED) as Shared | undefined
+    const known = scratch.shared.get(SHARED) as InterpreterParts | undefined
     if (known !== undefined) return known
     const shared = { module: new Wasm.Module(interpreterModule()), expansions: scratch.allocate(EXPANSIONS_BYTES) }
     scratch.shared.set(SHARED, shared)

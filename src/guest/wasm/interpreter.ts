@@ -11,6 +11,14 @@ import { type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../h
 import type { HartArea } from './hart-area.ts'
 import { FETCH_FRAME, FETCH_PAGE } from './interpreter-module.ts'
 
+/** What the interpreters of one memory have in common. */
+export interface InterpreterParts {
+  /** Compiled from `interpreterModule`. */
+  readonly module: WasmModule
+  /** Offset in the memory of a table of `EXPANSIONS_BYTES`, zero at first. */
+  readonly expansions: number
+}
+
 type Run = (area: number, expansions: number, budget: number) => number
 
 export class WasmInterpreter implements Engine {
@@ -18,33 +26,36 @@ export class WasmInterpreter implements Engine {
   readonly hart: Hart
   private readonly area: HartArea
   private readonly reference: Interpreter
-  private readonly expansions: number
-  private readonly generated: Run
+  private readonly shared: () => InterpreterParts
+  private expansions = 0
+  /** Made at the first run that generated code can do. */
+  private generated: Run | null = null
+  /** The reference interpreter has run alone since generated code last did. */
+  private stale = false
 
   /**
    * @param area attached to the TLBs of the hart's memory; its state is the hart's
-   * @param module compiled from `interpreterModule`
-   * @param expansions offset of a zeroed table of `EXPANSIONS_BYTES` in the memory; harts may share it
+   * @param shared what harts of one memory have in common; asked for when it is needed
    */
-  constructor(hart: Hart, area: HartArea, module: WasmModule, expansions: number, reference: Interpreter) {
+  constructor(hart: Hart, area: HartArea, reference: Interpreter, shared: () => InterpreterParts) {
     this.hart = hart
     this.area = area
     this.reference = reference
-    this.expansions = expansions
-    const { memory } = area.memory
-    const fill = (page: number, access: Access): number => (this.area.fill(page, access) ? 1 : 0)
-    const step = (): number => this.step()
-    const instance = new Wasm.Instance(module, { umbra: { memory, fill, step } })
-    this.generated = instance.exports['run'] as Run
+    this.shared = shared
   }
 
   run(budget: number): ExitReason {
     const { area, reference } = this
     if (this.hart.observer !== undefined || area.memory.recording) {
-      // Whoever records may also take stores back: what the TLBs know is restored behind the listeners' backs.
-      area.forget()
+      this.stale = true
       return reference.run(budget)
     }
+    if (this.stale) {
+      // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
+      area.forget()
+      this.stale = false
+    }
+    this.generated ??= this.instantiate()
     reference.begin()
     area.prepare()
     area.i32[FETCH_PAGE / 4] = -1
@@ -56,6 +67,15 @@ export class WasmInterpreter implements Engine {
 
   fenceI(): void {
     this.reference.fenceI()
+  }
+
+  private instantiate(): Run {
+    const { module, expansions } = this.shared()
+    const { memory } = this.area.memory
+    const fill = (page: number, access: Access): number => (this.area.fill(page, access) ? 1 : 0)
+    const step = (): number => this.step()
+    this.expansions = expansions
+    return new Wasm.Instance(module, { umbra: { memory, fill, step } }).exports['run'] as Run
   }
 
   /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */
