@@ -14,6 +14,7 @@ export {
   type Operands,
   type Slice,
 } from './format.ts'
+export { FLOAT_OPERATIONS, type FloatFormat, type FloatOperation, type FloatOperationRow } from './float-operations.ts'
 export * from './registers.ts'
 export type { Extension, Row } from './row.ts'
 export { ROWS } from './table.ts'
