@@ -17,6 +17,8 @@ import { Hart, Interpreter, ReservationTable } from '../hart/index.ts'
 import type { Engine } from '../hart/index.ts'
 import { HsmState } from '../sbi/index.ts'
 import { MachineConsole } from './console.ts'
+import { CodeCache, Translator, type TranslatorOptions } from '../translate/index.ts'
+import { HartArea } from '../wasm/index.ts'
 import type { ConsoleSink } from './console.ts'
 import { MmioBus } from './device.ts'
 import type { MmioDevice } from './device.ts'
@@ -59,6 +61,8 @@ export interface MachineOptions {
   readonly vmClass?: typeof Vm
   /** What executes a hart. Default: the reference interpreter. */
   readonly engine?: (hart: Hart) => Engine
+  /** Use the translator. */
+  readonly translator?: TranslatorOptions
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
   readonly process?: { readonly mm: Mm; readonly ram: Mapping }
 }
@@ -84,6 +88,7 @@ export class Machine {
   readonly exits: ExitCounts = { quantum: 0, memoryFault: 0, sbi: 0, wfi: 0, mmio: 0 }
   /** Instructions that may still be run. */
   budgetLeft: number
+  readonly codeCache: CodeCache | null
   private readonly ownsMm: boolean
   private state: MachineState = 'stopped'
   private cause: MachineCause | null = null
@@ -107,12 +112,16 @@ export class Machine {
     this.platform = new MachinePlatform(this, harts)
     const reservations = new ReservationTable(harts)
     const engine = options.engine ?? ((hart) => new Interpreter(hart))
+    const cache = options.translator === undefined ? null : new CodeCache(vm.memory)
+    this.codeCache = cache
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
       const vcpu = vm.createVcpu()
       const timer = new HartTimer(this.time)
-      const hart = new Hart({ id, memory: vcpu, reservations, clock: timer })
-      runs.push(new VcpuRun(this, vcpu, engine(hart), timer))
+      const area = cache === null ? null : new HartArea(vm.memory)
+      const hart = new Hart({ id, memory: vcpu, reservations, clock: timer, ...(area === null ? {} : { state: area.state }) })
+      area?.attach(vcpu, reservations, id)
+      runs.push(new VcpuRun(this, vcpu, area === null || cache === null ? engine(hart) : new Translator(hart, area, cache, options.translator), timer))
     }
     this.runs = runs
   }

@@ -38,5 +38,6 @@ export const MAP_ENTRY = 8
 /** Offset in the map of the row of a host address. */
 export const mapRowOffset = (host: number): number => ((host >>> 1) & (MAP_ROWS - 1)) * MAP_ROW_BYTES
 
-/** What `refill` is told besides the address: bits 0-1 are the access, bits 2-5 the size. */
-export const refillKind = (access: number, size: number): number => access | (size << 2)
+/** What `refill` is told besides the address: bit 0 a store, bit 1 a load that sign-extends, the size from bit 2 on. */
+export const refillKind = (store: boolean, signed: boolean, size: number): number =>
+  (store ? 1 : 0) | (signed ? 2 : 0) | (size << 2)

@@ -15,7 +15,7 @@ import type { AccessSize, Decoded, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { FAST_EXECUTE, FAST_READ, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
-import { WasmOperators } from '../wasm/operators.ts'
+import { UnitOperators } from './operators.ts'
 import type { Block, Instruction, Unit } from './discover.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
@@ -44,7 +44,7 @@ export interface UnitImports {
   readonly map: number
 }
 
-export class UnitWriter extends WasmOperators implements Emitter<void, void> {
+export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   private readonly imports: UnitImports
   private unit!: Unit
   private now!: Decoded
@@ -91,6 +91,21 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     this.findNext()
     code.end()
     this.leave()
+  }
+
+  /** Writes the function `(hart, budget)` that goes on at the pc in the area. */
+  writeEnter(code: Code): void {
+    this.startFunction(code)
+    // Locals in the place of a unit's other parameters.
+    code.local(Type.i32)
+    code.local(Type.i64)
+    this.row = code.local(Type.i32)
+    this.host = code.local(Type.i32)
+    code.get(HART)
+    code.mem(Mem.i64Load, Cell.pc * 8)
+    code.set(PC)
+    this.findNext()
+    code.op(Op.unreachable)
   }
 
   // The frame of a function.
@@ -491,7 +506,7 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   }
 
   /** Pushes the host address of rs1 + imm. */
-  private probe(access: Access, size: AccessSize): void {
+  private probe(access: Access, size: AccessSize, signed: boolean): void {
     const { code } = this
     const table = access === Access.read ? FAST_READ : FAST_WRITE
     this.rs1()
@@ -524,7 +539,7 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     code.i64(32)
     this.shiftRight()
     code.op(Op.i32WrapI64)
-    code.i32(refillKind(access, size))
+    code.i32(refillKind(access === Access.write, signed, size))
     code.call(this.imports.refill)
     code.tee(this.host)
     code.i32(0)
@@ -545,13 +560,13 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   }
 
   load(size: AccessSize, signed: boolean): void {
-    this.probe(Access.read, size)
+    this.probe(Access.read, size, signed)
     this.code.mem(loadOperator(size, signed))
     this.rd()
   }
 
   store(size: AccessSize): void {
-    this.probe(Access.write, size)
+    this.probe(Access.write, size, false)
     this.rs2()
     this.code.mem(storeOperator(size))
   }

@@ -6,10 +6,10 @@
  *    20240411, section 12.2).
  * R2 Values are i64, conditions are i32.
  */
-import type { Code } from './code.ts'
-import { Op, type Operator, Type } from './opcodes.ts'
+import type { Code } from '../wasm/code.ts'
+import { Op, type Operator, Type } from '../wasm/opcodes.ts'
 
-export class WasmOperators {
+export class UnitOperators {
   /** The function in the making. */
   protected code: Code
   /** Scratch locals of the function, made when first asked for. */
