@@ -1,6 +1,6 @@
 /**
- * A vCPU as the MMU sees it: its translation context, its TLBs, its root, and the way in and out of guest mode
- * (struct kvm_vcpu, vcpu_enter_guest, 6.12).
+ * A vCPU as the MMU sees it: its translation context, its TLBs, its root (struct kvm_vcpu, 6.12). The way in and out of
+ * guest mode is in `vcpu-entry.ts`.
  *
  * The run loop, in the guest room:
  * ```ts
@@ -16,9 +16,8 @@
  * R1 Translations are used only in guest mode, and never across an await.
  * R2 Between two quanta the vCPU is still in guest mode: its TLBs count as live, and a kick is acknowledged at the next
  *    boundary, at the latest in `quantumEnd`.
- * R3 Requests are served outside guest mode, before every entry.
  */
-import { KernelBug, KernelError, gfn, hpaOf, hva } from '../base/index.ts'
+import { KernelBug, gfn, hpaOf, hva } from '../base/index.ts'
 import type { Gvn, Hva, Pfn } from '../base/index.ts'
 import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardware/index.ts'
 import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
@@ -29,17 +28,9 @@ import type { PendingStore } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
 import { PageTableCache } from './page-table-cache.ts'
 import { PendingFlush } from './pending-flush.ts'
-import {
-  IN_GUEST_MODE,
-  KVM_REQ_EVENT,
-  KVM_REQ_FENCE_I,
-  KVM_REQ_FREE_OBSOLETE_ROOTS,
-  KVM_REQ_HFENCE,
-  KVM_REQ_TLB_FLUSH,
-  KVM_REQ_TLB_FLUSH_GFNS,
-  OUTSIDE_GUEST_MODE,
-} from './requests.ts'
-import { noteFill, noteFlush } from './vcpu-trace.ts'
+import { KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_GFNS, OUTSIDE_GUEST_MODE } from './requests.ts'
+import { VcpuEntry } from './vcpu-entry.ts'
+import { noteFill } from './vcpu-trace.ts'
 import type { Vm } from './vm.ts'
 
 /** Why a translation returned -1; the same numbers as `Miss` in the guest room's HartMemory. */
@@ -58,6 +49,7 @@ export type MissOutcome = 'retry' | 'mmio' | 'stored' | 'efault' | 'oom'
 
 /** Virtual nanoseconds that a fault without progress takes: so that a window held open by a sleeper ends. */
 const RETRY_NANOSECONDS = 1000
+
 export class Vcpu {
   /** Immutable. */
   readonly vm: Vm
@@ -71,6 +63,7 @@ export class Vcpu {
   /** For the hypervisor's own walks of the guest's tables. */
   readonly hostWalker: PageTableWalker = new PageTableWalker()
   readonly hostSource: HostPteSource
+  private readonly entry: VcpuEntry
   /** The table that translations start from. Changed under mmuLock, used by this vCPU. */
   root: MmuPage | null = null
   /** The guest has fenced: shadow pages that are out of sync must be compared before the next walk. Its task's own. */
@@ -114,6 +107,7 @@ export class Vcpu {
     this.cache = new PageTableCache(vm.backing)
     this.guestSource = new GuestPteSource(this)
     this.hostSource = new HostPteSource(this, this.hostWalker)
+    this.entry = new VcpuEntry(this)
   }
 
   /** The bytes behind translations. */
@@ -122,38 +116,25 @@ export class Vcpu {
   }
 
   get mode(): number {
-    return this.vm.requests.modes[this.id]!
+    return this.entry.mode
   }
 
   // Guest mode.
 
   /** Enters guest mode, or stays in it if nobody kicked. @throws KernelError ENOMEM without a table, EIO when the VM is gone */
-  async enterGuest(): Promise<void> {
-    const { requests, sched } = this.vm
-    if (this.mode === IN_GUEST_MODE && requests.kicks[this.id] === 0) return
-    this.exitGuest()
-    for (;;) {
-      await this.serveRequests()
-      requests.tasks[this.id] = sched.current
-      requests.enter(this.id)
-      if (sched.contended) await sched.point(requests, 'r', 'in guest mode, requests not yet read')
-      if (requests.requests[this.id] === 0) break
-      requests.leave(this.id)
-    }
-    if (this.vm.trace.on) this.vm.trace.emit({ name: 'kvm_entry', vm: this.vm.id, vcpu: this.id })
+  enterGuest(): Promise<void> {
+    return this.entry.enter()
   }
 
   /** Leaves guest mode: acknowledges whoever waits for that. */
   exitGuest(): void {
-    if (this.mode === OUTSIDE_GUEST_MODE) return
-    this.vm.requests.leave(this.id)
-    if (this.vm.trace.on) this.vm.trace.emit({ name: 'kvm_exit', vm: this.vm.id, vcpu: this.id })
+    this.entry.exit()
   }
 
   /** Lets other tasks run, still in guest mode; then leaves and re-enters if it was kicked. */
   async quantumEnd(): Promise<void> {
     await this.vm.sched.yieldNow()
-    await this.enterGuest()
+    await this.entry.enter()
   }
 
   /**
@@ -163,8 +144,8 @@ export class Vcpu {
    */
   async handleMiss(store: PendingStore | null = null): Promise<MissOutcome> {
     const { vm } = this
-    this.exitGuest()
-    const outcome = await this.insideSrcu(() => vm.mmu.resolveMiss(this, store))
+    this.entry.exit()
+    const outcome = await this.entry.insideSrcu(() => vm.mmu.resolveMiss(this, store))
     if (outcome === 'retry' || outcome === 'emulate') {
       vm.sched.advance(RETRY_NANOSECONDS)
       await vm.sched.yieldNow()
@@ -217,7 +198,7 @@ export class Vcpu {
 
   /** @param page the page fenced, or -1 for all; @param asid the address space, or -1 for all */
   sfenceVma(page: Gvn | -1, asid: number): void {
-    this.pendingCause = 0
+    this.forgetPendingFault()
     if (page !== -1) this.tlb.flushPage(page, asid === -1 ? ANY : asid, this.vm.vmid)
     else if (asid !== -1) this.tlb.flushAsid(asid, this.vm.vmid)
     else this.tlb.flushVmid(this.vm.vmid)
@@ -250,6 +231,11 @@ export class Vcpu {
     this.wantedAccess = access
     this.missPage = page
     return this.vm.mmu.translate(this, page, access)
+  }
+
+  /** Something was fenced: what a walk outside guest mode has found may be out of date. */
+  forgetPendingFault(): void {
+    this.pendingCause = 0
   }
 
   // For the ways of paging.
@@ -314,71 +300,6 @@ export class Vcpu {
     const posted = this.vm.requests.requests[this.id]!
     if ((posted & KVM_REQ_TLB_FLUSH) !== 0) return true
     return (posted & KVM_REQ_TLB_FLUSH_GFNS) !== 0 && this.pending.covers(frame)
-  }
-
-  /** Drops everything. */
-  protected flushTlb(): void {
-    noteFlush(this, this.tlb.flushAll())
-  }
-
-  protected flushGfns(): void {
-    const { first, end } = this.pending
-    this.pending.clearFrames()
-    if (first < end) noteFlush(this, this.tlb.flushExtra(first, end - first))
-  }
-
-  protected flushFences(): void {
-    const fences = this.pending.takeFences()
-    this.pendingCause = 0
-    let removed = 0
-    if (fences === null) removed = this.tlb.flushAll()
-    for (const { page, count, asid } of fences ?? []) {
-      if (page === -1) removed += this.tlb.flushAsid(asid)
-      else removed += this.tlb.flushPages(page, count, asid === -1 ? ANY : asid)
-    }
-    this.vm.mmu.guestFence(this, -1, -1)
-    noteFlush(this, removed)
-  }
-
-  private async serveRequests(): Promise<void> {
-    const { requests } = this.vm
-    const { id } = this
-    this.checkAlive()
-    if (requests.take(id, KVM_REQ_TLB_FLUSH)) this.flushTlb()
-    if (requests.take(id, KVM_REQ_TLB_FLUSH_GFNS)) this.flushGfns()
-    if (requests.take(id, KVM_REQ_HFENCE)) this.flushFences()
-    if (requests.take(id, KVM_REQ_FENCE_I)) this.onFenceI?.()
-    requests.take(id, KVM_REQ_EVENT)
-    if (requests.take(id, KVM_REQ_FREE_OBSOLETE_ROOTS) || this.root === null) await this.loadRoot()
-  }
-
-  /** Inside the VM's SRCU, so that destroying the VM waits for a root that is on its way. */
-  private async loadRoot(): Promise<void> {
-    await this.insideSrcu(() => this.vm.mmu.loadRoot(this))
-  }
-
-  /** @throws KernelError EIO when the VM is being destroyed; what has begun is waited for there */
-  private async insideSrcu<T>(body: () => Promise<T>): Promise<T> {
-    const { vm } = this
-    this.checkAlive()
-    vm.holdSrcu()
-    try {
-      const idx = await vm.srcu.readLock()
-      try {
-        this.checkAlive()
-        return await body()
-      } finally {
-        await vm.srcu.readUnlock(idx)
-      }
-    } finally {
-      vm.releaseSrcu()
-    }
-  }
-
-  /** @throws KernelError EIO once the VM is being destroyed */
-  private checkAlive(): void {
-    if (!this.vm.isDying) return
-    throw new KernelError('EIO', `vcpu ${this.id} cannot enter: vm ${this.vm.id} is being destroyed`)
   }
 
   private outcomeOf(outcome: 'mapped' | 'spurious' | 'mmio' | 'stored' | 'efault' | 'oom'): MissOutcome {
