@@ -68,7 +68,11 @@ export class Translator implements Engine {
 
   run(budget: number): ExitReason {
     const { area, below, cache, doubles, hart } = this
-    if (hart.observer !== undefined || cache.memory.recording) return below.run(budget)
+    if (hart.observer !== undefined || cache.memory.recording) {
+      // Whoever records may also take stores back, and with them what the TLBs know.
+      area.forget()
+      return below.run(budget)
+    }
     const interrupt = hart.takeableInterrupt()
     if (interrupt !== 0) hart.interrupt(interrupt)
     cache.refill = this.refill
