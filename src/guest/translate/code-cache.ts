@@ -6,7 +6,7 @@
  * address of an entry to its function.
  *
  * R1 A frame with code is watched (`StoreWatch`): whoever stores to it drops its units first. No hart has a fast row that
- *    permits stores to it.
+ *    permits stores to it (`HartArea`).
  * R2 A row of the code map is made and removed here, at the place that the entry's address determines: dropping a unit
  *    removes every row that leads to it, and a slot is given out again only after that. So no row is ever stale.
  * R3 Code is thrown away by batches, oldest first, when slots or bytes run out.
@@ -16,11 +16,12 @@ import type { Pfn, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { HartArea, StoreGuard } from '../wasm/hart-area.ts'
+import type { InterpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { Discovery, type Unit } from './discover.ts'
 import { Surveys } from './survey.ts'
-import { MAP_BYTES, MAP_ENTRY, MAP_HOST, MAP_SLOT, mapRowOffset } from './unit-abi.ts'
+import { MAP_BYTES, MAP_ENTRY, MAP_HOST, MAP_ROWS, MAP_SLOT, mapRowOffset } from './unit-abi.ts'
 import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
@@ -28,10 +29,12 @@ const SLOTS = 8192
 /** Bytes of modules that are kept; machine code is about twice that. */
 const MAX_BYTES = 12 * 1024 * 1024
 
-/** Places whose heat is counted at one time. */
-const MAX_HEATS = 65536
-/** The heat of what could not be translated: it is tried again after so many times, for the code may have changed. */
-const UNTRANSLATABLE = -1000
+/** Jumps are counted by the low bits of the host address they go to. */
+const COUNTERS = 65536
+/** Jumps to a place after which it is translated. */
+const DEFAULT_THRESHOLD = 300
+/** Scratch bytes that a code cache takes. */
+export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
 
 export interface CodeCacheStats {
   units: number
@@ -61,7 +64,7 @@ interface TranslatedUnit {
 /** `refill(low, high, kind)` of the unit that runs. */
 export type Refill = (low: number, high: number, kind: number) => number
 
-export class CodeCache implements StoreWatcher, StoreGuard {
+export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
   readonly decodes: DecodeCache = new DecodeCache()
@@ -75,22 +78,28 @@ export class CodeCache implements StoreWatcher, StoreGuard {
   private readonly table: WasmTable
   private readonly map: number
   private readonly rows: Int32Array
-  private readonly areas: HartArea[] = []
   private readonly builder = new ModuleBuilder()
   private readonly discovery: Discovery
   /** Functions by the host addresses of their entries. */
   private readonly found = new Map<number, { readonly unit: TranslatedUnit; readonly entry: number }>()
   private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
-  private readonly heats = new Map<number, number>()
+  private readonly heatTable: number
+  private readonly heats: Uint16Array
+  private readonly threshold: number
+  private parts: InterpreterParts | null = null
   private batches: Batch[] = []
   private liveBytes = 0
   private nextSlot = 0
   private readonly imports: Record<string, unknown>
 
-  constructor(memory: PhysicalMemory) {
+  /** @param threshold jumps to a place after which it is translated. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
+  constructor(memory: PhysicalMemory, threshold: number = DEFAULT_THRESHOLD) {
     this.memory = memory
+    this.threshold = threshold
+    if (memory.scratch.available < CODE_CACHE_BYTES) throw new KernelBug('no room for a code cache')
     this.map = memory.scratch.allocate(MAP_BYTES)
-    if (this.map < 0) throw new KernelBug('no room for a code map: ask CodeCache.fits first')
+    this.heatTable = memory.scratch.allocate(COUNTERS * 2)
+    this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
@@ -104,34 +113,26 @@ export class CodeCache implements StoreWatcher, StoreGuard {
     memory.watch.attach(this)
   }
 
-  static fits(memory: PhysicalMemory): boolean {
-    return memory.scratch.available >= MAP_BYTES
-  }
-
-  /** A hart's area may hold rows for stores. */
-  addArea(area: HartArea): void {
-    area.guard = this
-    this.areas.push(area)
-  }
-
-  /** Gives everything back. Nothing translated may run any more. */
-  release(): void {
-    this.clear()
-    this.memory.watch.detach(this)
-    this.memory.scratch.release(this.map)
-  }
-
   /** Bytes of the modules that are kept. */
   get bytes(): number {
     return this.liveBytes
   }
 
-  /** Counts that code is reached which is no entry of a unit. @returns how often by now, 0 for a while after it could not be translated */
-  heat(host: number): number {
-    const count = this.heats.get(host) ?? 0
-    if (this.heats.size >= MAX_HEATS) this.heats.clear()
-    this.heats.set(host, count + 1)
-    return Math.max(0, count + 1)
+  /** Counts that units have led to code which is no entry of one. @returns whether it is hot by now */
+  isHot(host: number): boolean {
+    const at = (host >>> 1) & (COUNTERS - 1)
+    this.heats[at] = (this.heats[at] as number) + 1
+    return this.heats[at] === this.threshold
+  }
+
+  /** What the interpreters below have in common; they look into the code map wherever they jump to. */
+  interpreter(): InterpreterParts {
+    if (this.parts === null) {
+      const hooks = { map: this.map, rows: MAP_ROWS, heat: this.heatTable, counters: COUNTERS, threshold: this.threshold }
+      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
+      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+    }
+    return this.parts
   }
 
   /** Makes the row of an entry, if the code there is translated. */
@@ -152,8 +153,7 @@ export class CodeCache implements StoreWatcher, StoreGuard {
       const pfn = Math.floor(host / PAGE_SIZE) as Pfn
       const base = pfn * PAGE_SIZE
       const unit = this.discovery.discover(this.memory.bytes as Uint8Array, base, host - base)
-      if (unit === null) this.heats.set(host, UNTRANSLATABLE)
-      else units.push({ unit, pfn })
+      if (unit !== null) units.push({ unit, pfn })
     }
     if (units.length === 0) return 0
     const bytes = this.write(units.map(({ unit }) => unit))
@@ -183,7 +183,6 @@ export class CodeCache implements StoreWatcher, StoreGuard {
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
-      this.heats.delete(host)
       this.found.set(host, { unit, entry: i + 1 })
       this.setRow(host, unit.slot, i + 1)
     }
@@ -202,19 +201,15 @@ export class CodeCache implements StoreWatcher, StoreGuard {
 
   // Invalidation.
 
-  frameWatched(pfn: Pfn): void {
-    for (const area of this.areas) area.write.dropFrame(pfn * PAGE_SIZE)
-  }
+  frameWatched(_pfn: Pfn): void {}
 
   frameStored(pfn: Pfn): void {
     const units = this.byFrame.get(pfn)
     if (units === undefined) return
     this.byFrame.delete(pfn)
     for (const unit of units) this.drop(unit)
-  }
-
-  allowsStore(pfn: Pfn): boolean {
-    return !this.memory.watch.isWatched(pfn)
+    const first = ((pfn * PAGE_SIZE) >>> 1) & (COUNTERS - 1)
+    this.heats.fill(0, first, first + PAGE_SIZE / 2)
   }
 
   /** Throws all code away. */

@@ -1,3 +1,3 @@
 /** translate: hot guest code becomes WebAssembly. */
-export { CodeCache, type CodeCacheStats } from './code-cache.ts'
-export { Translator, type TranslatorOptions } from './translator.ts'
+export { CODE_CACHE_BYTES, CodeCache, type CodeCacheStats } from './code-cache.ts'
+export { Translator } from './translator.ts'

@@ -1,12 +1,10 @@
 /**
- * What the translator leaves to the reference interpreter: single instructions, and the end of accesses that missed.
+ * The reference interpreter below the translator: it also ends the accesses of translated code that missed.
  *
  * R1 A miss is translated once: the exception or the exit that it comes to is made from what the translation left behind.
  */
-import type { AccessSize } from '../isa/index.ts'
-import { type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
-import type { Decoded } from '../isa/index.ts'
-import type { DecodeCache } from '../hart/index.ts'
+import type { AccessSize, Decoded } from '../isa/index.ts'
+import { type DecodeCache, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import { Flow } from '../hart/flow.ts'
 
 export class TierBelow extends Interpreter {

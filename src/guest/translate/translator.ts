@@ -3,10 +3,11 @@
  *
  * ```
  *  enter(budget) -> units, from one to the next, until
- *    UNKNOWN  no unit at pc: interpreted to the next transfer of control, or translated when it is hot
- *    STEP     one instruction for the tier below
+ *    UNKNOWN  no unit at pc: translated when it is hot
+ *    STEP     an instruction for the tier below
+ *    BUDGET   less is left than the next block needs
  *    MISS     an access that traps or needs the host
- *    BUDGET   less is left than the next block needs: the tier below finishes exactly
+ *  then the WebAssembly interpreter, until it reaches an entry of a unit, or hot code, or the budget is spent
  * ```
  *
  * R1 Results are those of the reference interpreter: state, retired instructions, where a budget ends, and every translation
@@ -19,6 +20,8 @@ import type { Decoded } from '../isa/index.ts'
 import { type AccessSize, isShort } from '../isa/index.ts'
 import { Cell, type Engine, Exit, type ExitReason, type Hart, type HartMemory } from '../hart/index.ts'
 import type { HartArea } from '../wasm/hart-area.ts'
+import { WasmInterpreter } from '../wasm/interpreter.ts'
+import { FOUND_UNIT, HOT_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
 import type { CodeCache } from './code-cache.ts'
 import { TierBelow } from './tier-below.ts'
@@ -31,94 +34,84 @@ const BUDGET_WORD: number = Word.budget / 4
 const MISSED = -1
 const FOR_THE_TIER_BELOW = -2
 
-export interface TranslatorOptions {
-  /** How often code is reached before it is translated. Default 40. */
-  readonly threshold?: number
-}
-
 export class Translator implements Engine {
+  static readonly opaque = true
   readonly hart: Hart
   private readonly area: HartArea
   private readonly cache: CodeCache
   private readonly memory: HartMemory
-  private readonly below: TierBelow
+  private readonly reference: TierBelow
+  private readonly below: WasmInterpreter
   private readonly halves: Int32Array
   private readonly doubles: Float64Array
-  private readonly threshold: number
+  /** The reference interpreter has run alone since translated code last did. */
+  private stale = false
   /** The access behind the last MISS. */
   private missedKind = 0
   private readonly refill = (low: number, high: number, kind: number): number => this.translateAccess(low, high, kind)
 
-  /** @param hart with its state in the area, which follows the TLBs of its memory */
-  constructor(hart: Hart, area: HartArea, cache: CodeCache, options: TranslatorOptions = {}) {
+  /** @param area attached to the TLBs of the hart's memory; the hart's state is in it */
+  constructor(hart: Hart, area: HartArea, cache: CodeCache) {
     this.hart = hart
     this.area = area
     this.cache = cache
     this.memory = hart.memory
-    this.below = new TierBelow(hart, cache.decodes)
+    this.reference = new TierBelow(hart, cache.decodes)
+    this.below = new WasmInterpreter(hart, area, this.reference, () => cache.interpreter())
     this.halves = hart.state.halves
     this.doubles = hart.state.doubles
-    this.threshold = options.threshold ?? 40
-    cache.addArea(area)
   }
 
   fenceI(): void {
-    this.below.fenceI()
+    this.reference.fenceI()
   }
 
   run(budget: number): ExitReason {
-    const { area, below, cache, doubles, hart } = this
-    if (hart.observer !== undefined || cache.memory.recording) {
-      // Whoever records may also take stores back, and with them what the TLBs know.
-      area.forget()
-      return below.run(budget)
+    const { area, cache, reference } = this
+    if (this.hart.observer !== undefined || cache.memory.recording) {
+      this.stale = true
+      return reference.run(budget)
     }
-    const interrupt = hart.takeableInterrupt()
-    if (interrupt !== 0) hart.interrupt(interrupt)
+    if (this.stale) {
+      // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
+      area.forget()
+      this.stale = false
+    }
+    reference.begin()
     cache.refill = this.refill
     area.prepare()
     let left = budget
     while (left > 0) {
       const exit = cache.enter(area.base, left)
-      const rest = area.i32[BUDGET_WORD] as number
-      doubles[Cell.instret] = (doubles[Cell.instret] as number) + (left - rest)
-      left = rest
-      if (left === 0) break
-      let reason: ExitReason = Exit.INTR
-      if (exit === ExitCode.BUDGET) return below.run(left)
-      if (exit === ExitCode.STEP) {
-        reason = below.run(1)
-        left--
-      } else if (exit === ExitCode.MISS) {
-        const size = (this.missedKind >> 2) as AccessSize
-        const ended = below.finishMiss(this.decodeAtPc(), size, (this.missedKind & 2) !== 0, (this.missedKind & 1) !== 0)
+      left = this.retire(left)
+      if (exit === ExitCode.MISS) {
+        const ended = this.finishMiss()
         if (ended !== null) return ended
         left--
-      } else if (!this.find()) {
-        left = this.interpret(left)
-        reason = this.reason
+        area.refresh()
+        continue
       }
-      if (reason !== Exit.INTR) return reason
-      area.refresh()
+      if (left === 0) break
+      if (exit === ExitCode.UNKNOWN && this.find()) continue
+      const reason = this.below.continue(left) as number
+      if (reason !== FOUND_UNIT && reason !== HOT_CODE) return reason as ExitReason
+      left = area.i32[BUDGET_WORD] as number
+      if (reason === HOT_CODE) cache.translate([this.hostOfPc()])
     }
     return Exit.INTR
   }
 
-  /** Why `interpret` ended. */
-  private reason: ExitReason = Exit.INTR
-
-  /** To the next transfer of control. @returns the budget that is left */
-  private interpret(budget: number): number {
-    const { below, halves } = this
-    let left = budget
-    while (left > 0) {
-      const before = halves[PC_LOW] as number
-      this.reason = below.run(1)
-      left--
-      const distance = ((halves[PC_LOW] as number) - before) | 0
-      if (this.reason !== Exit.INTR || (distance !== 2 && distance !== 4)) break
-    }
+  /** Counts what units have executed. @returns the budget that is left */
+  private retire(before: number): number {
+    const left = this.area.i32[BUDGET_WORD] as number
+    this.doubles[Cell.instret] = (this.doubles[Cell.instret] as number) + (before - left)
     return left
+  }
+
+  private finishMiss(): ExitReason | null {
+    const { missedKind: kind } = this
+    const size = (kind >> 2) as AccessSize
+    return this.reference.finishMiss(this.decodeAtPc(), size, (kind & 2) !== 0, (kind & 1) !== 0)
   }
 
   /** Sees to a row of the code map for pc. @returns false if the code there is to be interpreted */
@@ -127,8 +120,7 @@ export class Translator implements Engine {
     const host = this.hostOfPc()
     if (host < 0) return false
     if (cache.link(host)) return true
-    if (cache.heat(host) < this.threshold) return false
-    return cache.translate([host]) > 0
+    return cache.isHot(host) && cache.translate([host]) > 0
   }
 
   /** Where the code at pc lies, or -1 if its page is not known. */

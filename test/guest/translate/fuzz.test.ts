@@ -8,8 +8,8 @@ test('random programs run alike on the translator and the reference interpreter'
   const first = Number(process.env['UMBRA_SEED'] ?? 1)
   for (let seed = first; seed < first + SEEDS; seed++) {
     const program = randomProgram(seed)
-    const reference = await outcomeOf(program, {})
-    const translated = await outcomeOf(program, { translator: { threshold: 1 + (seed % 3) } })
+    const reference = await outcomeOf(program, { engine: 'reference' })
+    const translated = await outcomeOf(program, { engine: 'translator', threshold: 1 + (seed % 3) })
     t.deepEqual(translated, reference, `seed ${seed}`)
   }
 })
