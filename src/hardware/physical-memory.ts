@@ -8,11 +8,13 @@
  * R2 All values are little endian; any alignment and any crossing of frames is legal, as for a hart's own bytes.
  * R3 An access outside the frames is a bug of Umbra's, never of a guest: who translates checks first (`contains`).
  * R4 Nothing here allocates, except `readBytes`, `read64` (its BigInt) and the growth of the journal.
+ * R5 Frames that are watched are reported before they are stored to, whoever stores.
  */
 import { GiB, KernelBug, KernelError, PAGE_SIZE, Wasm, hex } from '../base/index.ts'
 import type { Hpa, Pfn, WasmMemory } from '../base/index.ts'
 import { ScratchArea } from './scratch.ts'
 import { StoreRecorder } from './store-recorder.ts'
+import { StoreWatch } from './store-watch.ts'
 import type { DigestHalf } from './store-recorder.ts'
 
 /** Bytes of a WebAssembly page, the unit a memory is made in. */
@@ -48,6 +50,8 @@ export class PhysicalMemory {
   readonly scratch: ScratchArea
   /** True while stores are journaled or digested: an engine must then store through the methods too. */
   recording = false
+  /** Who wants to know of stores to some frames; generated code asks before it stores without telling. */
+  readonly watch: StoreWatch
   private readonly view: DataView
   private readonly u8: Uint8Array
   private readonly i32: Int32Array
@@ -78,6 +82,7 @@ export class PhysicalMemory {
     this.bytes = this.u8
     this.words = new Uint32Array(buffer, 0, this.byteLength / 4)
     this.recorder = new StoreRecorder(this.i32, frames)
+    this.watch = new StoreWatch(frames)
   }
 
   /** Whether `size` bytes at `hpa` lie inside the frames. */
@@ -137,6 +142,7 @@ export class PhysicalMemory {
   /** Stores the low 8 bits of `value`. */
   write8(hpa: Hpa, value: number): void {
     this.check(hpa, 1)
+    if (this.watch.live !== 0) this.watch.storing(hpa, 1)
     if (this.recording) this.recorder.begin(hpa, 1)
     this.view.setUint8(hpa, value)
     if (this.recording) this.recorder.end()
@@ -145,6 +151,7 @@ export class PhysicalMemory {
   /** Stores the low 16 bits of `value`. */
   write16(hpa: Hpa, value: number): void {
     this.check(hpa, 2)
+    if (this.watch.live !== 0) this.watch.storing(hpa, 2)
     if (this.recording) this.recorder.begin(hpa, 2)
     this.view.setUint16(hpa, value, true)
     if (this.recording) this.recorder.end()
@@ -153,6 +160,7 @@ export class PhysicalMemory {
   /** Stores the low 32 bits of `value`. */
   write32(hpa: Hpa, value: number): void {
     this.check(hpa, 4)
+    if (this.watch.live !== 0) this.watch.storing(hpa, 4)
     if (this.recording) this.recorder.begin(hpa, 4)
     this.view.setUint32(hpa, value, true)
     if (this.recording) this.recorder.end()
@@ -161,6 +169,7 @@ export class PhysicalMemory {
   /** Stores the low 64 bits of `value`. */
   write64(hpa: Hpa, value: bigint): void {
     this.check(hpa, 8)
+    if (this.watch.live !== 0) this.watch.storing(hpa, 8)
     if (this.recording) this.recorder.begin(hpa, 8)
     this.view.setBigUint64(hpa, value, true)
     if (this.recording) this.recorder.end()
@@ -169,6 +178,7 @@ export class PhysicalMemory {
   /** Stores a 64-bit value, such as a PTE, from its halves in one step. */
   writePte(hpa: Hpa, low: number, high: number): void {
     this.check(hpa, 8)
+    if (this.watch.live !== 0) this.watch.storing(hpa, 8)
     if (this.recording) this.recorder.begin(hpa, 8)
     this.view.setUint32(hpa, low, true)
     this.view.setUint32(hpa + 4, high, true)
@@ -178,6 +188,7 @@ export class PhysicalMemory {
   /** Stores all of `source`. */
   writeBytes(hpa: Hpa, source: Uint8Array): void {
     this.check(hpa, source.length)
+    if (this.watch.live !== 0) this.watch.storing(hpa, source.length)
     if (!this.recording) {
       this.u8.set(source, hpa)
       return
@@ -194,6 +205,7 @@ export class PhysicalMemory {
   copyFrame(to: Pfn, from: Pfn): void {
     this.checkFrame(to)
     this.checkFrame(from)
+    if (this.watch.live !== 0) this.watch.storing(to * PAGE_SIZE, PAGE_SIZE)
     if (this.recording) this.recorder.begin(to * PAGE_SIZE, PAGE_SIZE)
     this.u8.copyWithin(to * PAGE_SIZE, from * PAGE_SIZE, from * PAGE_SIZE + PAGE_SIZE)
     if (this.recording) this.recorder.end()
@@ -202,6 +214,7 @@ export class PhysicalMemory {
   /** Fills a frame with zero (`clear_highpage`). */
   zeroFrame(pfn: Pfn): void {
     this.checkFrame(pfn)
+    if (this.watch.live !== 0) this.watch.storing(pfn * PAGE_SIZE, PAGE_SIZE)
     if (this.recording) this.recorder.begin(pfn * PAGE_SIZE, PAGE_SIZE)
     this.u8.fill(0, pfn * PAGE_SIZE, pfn * PAGE_SIZE + PAGE_SIZE)
     if (this.recording) this.recorder.end()
@@ -265,6 +278,7 @@ export class PhysicalMemory {
 
   /** Takes every store since `mark` back. The mark stays valid, marks made after it do not. @throws KernelError EINVAL for such a one */
   snapshotUndo(mark: SnapshotMark): void {
+    if (this.watch.live !== 0) this.watch.storing(0, this.byteLength)
     this.recorder.undo(mark)
   }
 

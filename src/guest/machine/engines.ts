@@ -11,9 +11,10 @@ import type { Vcpu } from '../../mmu/index.ts'
 import { DecodeCache, type Engine, type Hart, type HartState, Interpreter } from '../hart/index.ts'
 import { EXPANSIONS_BYTES, HART_AREA_BYTES, HartArea, WasmInterpreter, interpreterModule } from '../wasm/index.ts'
 import type { InterpreterParts } from '../wasm/index.ts'
+import { CODE_CACHE_BYTES, CodeCache, Translator } from '../translate/index.ts'
 
 /** From the slowest, which every other one is checked against, to the fastest. */
-export const ENGINE_NAMES = ['reference', 'interpreter'] as const
+export const ENGINE_NAMES = ['reference', 'interpreter', 'translator'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 export const DEFAULT_ENGINE: EngineName = 'interpreter'
 
@@ -23,15 +24,19 @@ export function engineBytes(harts: readonly number[]): number {
 }
 
 const SHARED = 'interpreter'
+const CODE = 'translator'
 
 export class Engines {
   static readonly opaque = true
   private readonly memory: PhysicalMemory
   private readonly areas: HartArea[] = []
   private readonly cache = new DecodeCache()
+  private readonly threshold: number | undefined
 
-  constructor(memory: PhysicalMemory, harts: number) {
+  /** @param threshold jumps to a place after which it is translated; the first machine's counts for all */
+  constructor(memory: PhysicalMemory, harts: number, threshold?: number) {
     this.memory = memory
+    this.threshold = threshold
     const shared = memory.scratch.shared.has(SHARED) ? 0 : EXPANSIONS_BYTES
     if (memory.scratch.available < shared + harts * HART_AREA_BYTES) return
     for (let hart = 0; hart < harts; hart++) this.areas.push(new HartArea(memory))
@@ -65,12 +70,25 @@ export class Engines {
       )
     }
     area.attach(vcpu, hart.reservations, hart.id)
+    const code = name === 'translator' ? this.codeCache() : null
+    if (code !== null) return new Translator(hart, area, code)
     return new WasmInterpreter(hart, area, reference, () => this.shared())
   }
 
   release(): void {
     for (const area of this.areas) area.release()
     this.areas.length = 0
+  }
+
+  /** Translated code of all machines over one memory; null if there is no room for it. */
+  private codeCache(): CodeCache | null {
+    const { scratch } = this.memory
+    const known = scratch.shared.get(CODE) as CodeCache | undefined
+    if (known !== undefined) return known
+    if (scratch.available < CODE_CACHE_BYTES) return null
+    const cache = new CodeCache(this.memory, this.threshold)
+    scratch.shared.set(CODE, cache)
+    return cache
   }
 
   /** What all machines over one memory share; made once. */

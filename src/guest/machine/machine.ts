@@ -61,6 +61,8 @@ export interface MachineOptions {
   readonly vmClass?: typeof Vm
   /** What executes the harts, by name or as a maker. Default: the fastest that there is room for. */
   readonly engine?: EngineName | ((hart: Hart) => Engine)
+  /** Jumps to a place after which the translator translates it. Default 300. */
+  readonly threshold?: number
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
   readonly process?: { readonly mm: Mm; readonly ram: Mapping }
 }
@@ -140,7 +142,7 @@ export class Machine {
       const ram = options.process?.ram ?? (await mm.mmap({ length, prot: 'rw' }))
       vm = await (options.vmClass ?? Vm).create(mm, options.vm)
       await vm.setMemslot({ id: 0, gpa: RAM_BASE, length, hva: ram.start })
-      engines = new Engines(vm.memory, options.harts ?? 1)
+      engines = new Engines(vm.memory, options.harts ?? 1, options.threshold)
       const machine = new Machine(vm, mm, ram, program, engines, options)
       for (const { gpa: address, bytes } of program.segments) await vm.writeGuest(gpa(address), bytes)
       for (const { at, bytes } of boot.files) await vm.writeGuest(gpa(at), bytes)

@@ -2,13 +2,13 @@
  * The tables of one hart in the memory's scratch area (layout.ts), and what keeps its fast TLBs true.
  *
  * R1 A row of the write table means that a store needs nobody else: it is refused for frames in which another hart has
- *    a reservation, and for those that somebody guards (code).
+ *    a reservation, and for those that are watched (code).
  * R2 Whoever runs generated code calls `prepare` before, and `refresh` after everything that may have changed the context.
  */
 import { KernelError, PAGE_SIZE } from '../../base/index.ts'
 import type { Pfn } from '../../base/index.ts'
 import { Access } from '../../hardware/index.ts'
-import type { PhysicalMemory, TlbSet } from '../../hardware/index.ts'
+import type { PhysicalMemory, StoreWatcher, TlbSet } from '../../hardware/index.ts'
 import { HartState, type ReservationTable } from '../hart/index.ts'
 import { FastTlb } from './fast-tlb.ts'
 import { FAST_EXECUTE, FAST_READ, FAST_WRITE, HART_AREA_BYTES, Word } from './layout.ts'
@@ -22,16 +22,11 @@ export interface TranslationSource {
   contextKey(access: Access): number
 }
 
-/** Decides whether generated code may store to a frame without telling anybody. */
-export interface StoreGuard {
-  allowsStore(pfn: Pfn): boolean
-}
-
 /** Context keys of stores while other harts have reservations, apart from all others. */
 const RESERVED_KEYS = 2 ** 21
 const NO_HART = -1
 
-export class HartArea {
+export class HartArea implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
   /** Where the area starts in the memory. */
@@ -43,8 +38,6 @@ export class HartArea {
   /** The area's words, for those of `Word`: index is the byte offset divided by 4, or by 8. */
   readonly i32: Int32Array
   readonly f64: Float64Array
-  /** Who else has a say in stores. */
-  guard: StoreGuard | null = null
   private source: TranslationSource | null = null
   private reservations: ReservationTable | null = null
   private hart = NO_HART
@@ -68,6 +61,7 @@ export class HartArea {
     this.execute = new FastTlb(buffer, this.base + FAST_EXECUTE, this.base + Word.contextExecute)
     this.i32 = new Int32Array(buffer, this.base, HART_AREA_BYTES / 4)
     this.f64 = new Float64Array(buffer, this.base, HART_AREA_BYTES / 8)
+    memory.watch.attach(this)
   }
 
   /** Whether a memory has room for the tables of so many harts. */
@@ -99,6 +93,7 @@ export class HartArea {
   /** Gives the area back. Nobody may use it, or the state in it, after that. */
   release(): void {
     this.detach()
+    this.memory.watch.detach(this)
     this.memory.scratch.release(this.base)
   }
 
@@ -118,6 +113,12 @@ export class HartArea {
     const key = source.contextKey(Access.write)
     this.write.select(this.reserved ? key + RESERVED_KEYS * (1 + this.reservations!.version) : key)
   }
+
+  frameWatched(pfn: Pfn): void {
+    this.write.dropFrame(pfn * PAGE_SIZE)
+  }
+
+  frameStored(_pfn: Pfn): void {}
 
   /** Drops all rows. */
   forget(): void {
@@ -141,7 +142,7 @@ export class HartArea {
   }
 
   private allowsStore(base: number): boolean {
-    if (this.guard !== null && !this.guard.allowsStore((base / PAGE_SIZE) as Pfn)) return false
+    if (this.memory.watch.isWatched((base / PAGE_SIZE) as Pfn)) return false
     return !this.reserved || !this.reservations!.othersReserve(this.hart, base, PAGE_SIZE)
   }
 }

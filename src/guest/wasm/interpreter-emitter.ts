@@ -36,8 +36,9 @@ export interface Frame {
   /** i64: context words. */
   readonly readContext: number
   readonly writeContext: number
-  /** Labels: the instruction at `at`; the one at `pc`; behind this one; this one by the reference interpreter. */
+  /** Labels: the instruction at `at`; the same, jumped to; the one at `pc`; behind this one; this one by the reference interpreter. */
   next: number
+  taken: number
   enter: number
   advance: number
   slow: number
@@ -163,7 +164,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     pushField(code, this.row!.format.imm as Field, frame.word)
     code.op(Op.i32Add)
     code.set(frame.at)
-    code.br(frame.next)
+    code.br(frame.taken)
     code.end()
   }
 
@@ -182,7 +183,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.op(Op.i32And)
     code.op(Op.i32Add)
     code.set(frame.at)
-    code.br(frame.next)
+    code.br(frame.taken)
   }
 
   // Memory.

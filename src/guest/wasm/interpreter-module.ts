@@ -42,8 +42,23 @@ interface Case {
   label: number
 }
 
+/** Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot. */
+export const FOUND_UNIT = 1000
+export const HOT_CODE = 1001
+
+/** What an interpreter below a translator looks at wherever control goes to another place than the next. */
+export interface UnitHooks {
+  /** Offset in the memory of a table of `rows` rows, a power of two, of 16 bytes: it begins with the host address of an entry. */
+  readonly map: number
+  readonly rows: number
+  /** Offset of `counters` 16-bit counters, a power of two, of jumps by host address; `threshold` of them are hot. */
+  readonly heat: number
+  readonly counters: number
+  readonly threshold: number
+}
+
 /** The bytes of the module. */
-export function interpreterModule(): Uint8Array {
+export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   const m = new ModuleBuilder()
   const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
@@ -60,7 +75,7 @@ export function interpreterModule(): Uint8Array {
   write(2, mulHighBody)
   write(1, expandBody)
   write(4, (code) => missBody(code, fill))
-  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss }).write())
+  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss }, hooks).write())
   return m.finish()
 }
 
@@ -97,19 +112,23 @@ interface Functions {
 class Dispatcher {
   private readonly code: Code
   private readonly functions: Functions
+  private readonly hooks: UnitHooks | null
   private readonly frame: Frame
   private readonly emitter: InterpreterEmitter
   private readonly expansions = 1
   private readonly left = 2
-  /** i32: budget up to which instret is up to date; scratch. */
+  /** i32: budget up to which instret is up to date; scratch; the budget at first. */
   private readonly mark: number
   private readonly scratch: number
+  private readonly first: number
 
-  constructor(code: Code, functions: Functions) {
+  constructor(code: Code, functions: Functions, hooks: UnitHooks | null) {
     this.code = code
     this.functions = functions
+    this.hooks = hooks
     this.mark = code.local(Type.i32)
     this.scratch = code.local(Type.i32)
+    this.first = code.local(Type.i32)
     this.frame = {
       base: 0,
       word: code.local(Type.i32),
@@ -121,6 +140,7 @@ class Dispatcher {
       readContext: code.local(Type.i64),
       writeContext: code.local(Type.i64),
       next: 0,
+      taken: 0,
       enter: 0,
       advance: 0,
       slow: 0,
@@ -131,13 +151,19 @@ class Dispatcher {
   write(): void {
     const { code, frame } = this
     code.get(this.left)
+    code.tee(this.first)
     code.set(this.mark)
     this.loadState()
     frame.enter = code.loop()
     const slowAt = code.block()
     const out = code.block()
     this.enterPage(slowAt, out)
+    if (this.hooks !== null) {
+      frame.taken = code.loop()
+      this.lookForUnit(this.hooks)
+    }
     frame.next = code.loop()
+    if (this.hooks === null) frame.taken = frame.next
     frame.slow = code.block()
     frame.advance = code.block()
     this.handlers(out)
@@ -154,6 +180,7 @@ class Dispatcher {
     code.br(slowAt)
     code.end()
     code.end()
+    if (this.hooks !== null) code.end()
     // out:
     this.saveState(0)
     code.i32(0)
@@ -235,6 +262,57 @@ class Dispatcher {
     code.i32(1)
     code.op(Op.i32Sub)
     code.set(left)
+  }
+
+  /** Leaves if translated code can go on at `at`, or when code there gets hot; not before an instruction was tried. */
+  private lookForUnit(hooks: UnitHooks): void {
+    const { code, frame, scratch } = this
+    const entry = (table: number, count: number, shift: number): void => {
+      code.get(frame.at)
+      code.i32(1)
+      code.op(Op.i32ShrU)
+      code.i32(count - 1)
+      code.op(Op.i32And)
+      code.i32(shift)
+      code.op(Op.i32Shl)
+      code.i32(table)
+      code.op(Op.i32Add)
+    }
+    const leave = (reason: number): void => {
+      this.currentPc()
+      this.saveState(0)
+      code.get(frame.base)
+      code.get(this.left)
+      code.mem(Mem.i32Store, Word.budget)
+      code.i32(reason)
+      code.return()
+    }
+    code.get(this.left)
+    code.get(this.first)
+    code.op(Op.i32Ne)
+    code.if()
+    entry(hooks.map, hooks.rows, 4)
+    code.mem(Mem.i32Load)
+    code.get(frame.at)
+    code.op(Op.i32Eq)
+    code.if()
+    leave(FOUND_UNIT)
+    code.end()
+    entry(hooks.heat, hooks.counters, 1)
+    code.tee(scratch)
+    code.get(scratch)
+    code.mem(Mem.i32Load16U)
+    code.i32(1)
+    code.op(Op.i32Add)
+    code.tee(scratch)
+    code.mem(Mem.i32Store16)
+    code.get(scratch)
+    code.i32(hooks.threshold)
+    code.op(Op.i32Eq)
+    code.if()
+    leave(HOT_CODE)
+    code.end()
+    code.end()
   }
 
   /** Finds the frame of pc's page, unless it is the page at hand, and the place of the instruction. */

@@ -55,9 +55,15 @@ export class WasmInterpreter implements Engine {
       area.forget()
       this.stale = false
     }
-    this.generated ??= this.instantiate()
     reference.begin()
     area.prepare()
+    return this.continue(budget)
+  }
+
+  /** What follows the beginning of a run, for an engine around this one. */
+  continue(budget: number): ExitReason {
+    const { area } = this
+    this.generated ??= this.instantiate()
     area.i32[FETCH_PAGE / 4] = -1
     area.i32[FETCH_PAGE / 4 + 1] = -1
     area.i32[FETCH_FRAME / 4] = -1

@@ -139,13 +139,12 @@ test('stores to a frame in which another hart has a reservation are refused, oth
   t.is(area.write.lookup(7), 7 * PAGE_SIZE)
 })
 
-test('a guarded frame gets no row, and loses the one it has', (t) => {
-  const { source, area } = new Rig()
+test('a watched frame gets no row for stores, and loses the one it has', (t) => {
+  const { area, memory, source } = new Rig()
   source.tlb.write.fill(7, 0, VMID, 8, false, 7 as Pfn, 0)
   t.true(area.fill(7, Access.write))
-  area.write.dropFrame(7 * PAGE_SIZE)
+  memory.watch.watch(7 as Pfn)
   t.is(area.write.lookup(7), -1)
-  area.guard = { allowsStore: (pfn) => pfn !== 7 }
   t.false(area.fill(7, Access.write))
 })
 

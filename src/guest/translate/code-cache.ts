@@ -1,0 +1,299 @@
+/**
+ * Translated code, by the host address of the guest code that it was made from.
+ *
+ * Code depends on the bytes of its frame and on nothing else: address spaces, fences and remapping leave it alone. Three
+ * things are kept apart: translations (the fast TLBs), code by frame (here), and the code map, which leads from the host
+ * address of an entry to its function.
+ *
+ * R1 A frame with code is watched (`StoreWatch`): whoever stores to it drops its units first. No hart has a fast row that
+ *    permits stores to it (`HartArea`).
+ * R2 A row of the code map is made and removed here, at the place that the entry's address determines: dropping a unit
+ *    removes every row that leads to it, and a slot is given out again only after that. So no row is ever stale.
+ * R3 Code is thrown away by batches, oldest first, when slots or bytes run out.
+ */
+import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
+import type { Pfn, WasmTable } from '../../base/index.ts'
+import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
+import { DecodeCache } from '../hart/index.ts'
+import { ModuleBuilder } from '../wasm/emit.ts'
+import type { InterpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
+import { Type } from '../wasm/opcodes.ts'
+import { Discovery, type Unit } from './discover.ts'
+import { Surveys } from './survey.ts'
+import { MAP_BYTES, MAP_ENTRY, MAP_HOST, MAP_ROWS, MAP_SLOT, mapRowOffset } from './unit-abi.ts'
+import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
+
+/** Functions that can be live at once. */
+const SLOTS = 8192
+/** Bytes of modules that are kept; machine code is about twice that. */
+const MAX_BYTES = 12 * 1024 * 1024
+
+/** Jumps are counted by the low bits of the host address they go to. */
+const COUNTERS = 65536
+/** Jumps to a place after which it is translated. */
+const DEFAULT_THRESHOLD = 300
+/** Scratch bytes that a code cache takes. */
+export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
+
+export interface CodeCacheStats {
+  units: number
+  modules: number
+  /** Bytes of modules, in all. */
+  bytes: number
+  instructions: number
+  droppedUnits: number
+  evictedBatches: number
+}
+
+interface Batch {
+  readonly slot: number
+  readonly count: number
+  readonly bytes: number
+  readonly units: readonly TranslatedUnit[]
+}
+
+/** A function in the table and the places it can be entered at. */
+interface TranslatedUnit {
+  readonly pfn: Pfn
+  readonly slot: number
+  /** Host addresses of the entries 1, 2, ... */
+  readonly entries: readonly number[]
+}
+
+/** `refill(low, high, kind)` of the unit that runs. */
+export type Refill = (low: number, high: number, kind: number) => number
+
+export class CodeCache implements StoreWatcher {
+  static readonly opaque = true
+  readonly memory: PhysicalMemory
+  readonly decodes: DecodeCache = new DecodeCache()
+  readonly stats: CodeCacheStats = { units: 0, modules: 0, bytes: 0, instructions: 0, droppedUnits: 0, evictedBatches: 0 }
+  /** Changes whenever code is dropped. */
+  generation = 0
+  /** What a unit asks on a miss; of the hart that runs. */
+  refill: Refill = () => -2
+  /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
+  readonly enter: (hart: number, budget: number) => number
+  private readonly table: WasmTable
+  private readonly map: number
+  private readonly rows: Int32Array
+  private readonly builder = new ModuleBuilder()
+  private readonly discovery: Discovery
+  /** Functions by the host addresses of their entries. */
+  private readonly found = new Map<number, { readonly unit: TranslatedUnit; readonly entry: number }>()
+  private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
+  private readonly heatTable: number
+  private readonly heats: Uint16Array
+  private readonly threshold: number
+  private parts: InterpreterParts | null = null
+  private batches: Batch[] = []
+  private liveBytes = 0
+  private nextSlot = 0
+  private readonly imports: Record<string, unknown>
+
+  /** @param threshold jumps to a place after which it is translated. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
+  constructor(memory: PhysicalMemory, threshold: number = DEFAULT_THRESHOLD) {
+    this.memory = memory
+    this.threshold = threshold
+    if (memory.scratch.available < CODE_CACHE_BYTES) throw new KernelBug('no room for a code cache')
+    this.map = memory.scratch.allocate(MAP_BYTES)
+    this.heatTable = memory.scratch.allocate(COUNTERS * 2)
+    this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
+    this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
+    this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
+    this.discovery = new Discovery(this.decodes, new Surveys())
+    this.imports = {
+      memory: memory.memory,
+      table: this.table,
+      map: new Wasm.Global({ value: 'i32' }, this.map),
+      refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
+    }
+    this.enter = this.makeEnter()
+    memory.watch.attach(this)
+  }
+
+  /** Bytes of the modules that are kept. */
+  get bytes(): number {
+    return this.liveBytes
+  }
+
+  /** Counts that units have led to code which is no entry of one. @returns whether it is hot by now */
+  isHot(host: number): boolean {
+    const at = (host >>> 1) & (COUNTERS - 1)
+    this.heats[at] = (this.heats[at] as number) + 1
+    return this.heats[at] === this.threshold
+  }
+
+  /** What the interpreters below have in common; they look into the code map wherever they jump to. */
+  interpreter(): InterpreterParts {
+    if (this.parts === null) {
+      const hooks = { map: this.map, rows: MAP_ROWS, heat: this.heatTable, counters: COUNTERS, threshold: this.threshold }
+      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
+      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+    }
+    return this.parts
+  }
+
+  /** Makes the row of an entry, if the code there is translated. */
+  link(host: number): boolean {
+    const known = this.found.get(host)
+    if (known === undefined) return false
+    this.setRow(host, known.unit.slot, known.entry)
+    return true
+  }
+
+  /**
+   * Translates the code at host addresses, in one module.
+   * @returns how many of them are units now
+   */
+  translate(hosts: readonly number[]): number {
+    const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
+    for (const host of hosts) {
+      const pfn = Math.floor(host / PAGE_SIZE) as Pfn
+      const base = pfn * PAGE_SIZE
+      const unit = this.discovery.discover(this.memory.bytes as Uint8Array, base, host - base)
+      if (unit !== null) units.push({ unit, pfn })
+    }
+    if (units.length === 0) return 0
+    const bytes = this.write(units.map(({ unit }) => unit))
+    const slot = this.takeSlots(units.length, bytes.length)
+    const slotGlobal = new Wasm.Global({ value: 'i32' }, slot)
+    const module = new Wasm.Module(bytes)
+    const instance = new Wasm.Instance(module, { u: { ...this.imports, slot: slotGlobal } })
+    if (Object.keys(instance.exports).length > 0) throw new KernelBug('a module of units exports nothing')
+    const made = units.map(({ unit, pfn }, i) => ({
+      pfn,
+      slot: slot + i,
+      entries: unit.entries.map((block) => pfn * PAGE_SIZE + unit.blocks[block]!.offset),
+    }))
+    this.batches.push({ slot, count: units.length, bytes: bytes.length, units: made })
+    this.liveBytes += bytes.length
+    this.stats.modules++
+    this.stats.bytes += bytes.length
+    for (const [i, unit] of made.entries()) {
+      this.stats.units++
+      this.stats.instructions += units[i]!.unit.length
+      this.add(unit)
+    }
+    return units.length
+  }
+
+  private add(unit: TranslatedUnit): void {
+    for (const [i, host] of unit.entries.entries()) {
+      // The first entry is why the unit was made; the others may belong to a unit that is better placed.
+      if (i > 0 && this.found.has(host)) continue
+      this.found.set(host, { unit, entry: i + 1 })
+      this.setRow(host, unit.slot, i + 1)
+    }
+    const siblings = this.byFrame.get(unit.pfn)
+    if (siblings !== undefined) siblings.push(unit)
+    else this.byFrame.set(unit.pfn, [unit])
+    this.memory.watch.watch(unit.pfn)
+  }
+
+  private setRow(host: number, slot: number, entry: number): void {
+    const at = mapRowOffset(host) >> 2
+    this.rows[at + (MAP_HOST >> 2)] = host
+    this.rows[at + (MAP_SLOT >> 2)] = slot
+    this.rows[at + (MAP_ENTRY >> 2)] = entry
+  }
+
+  // Invalidation.
+
+  frameWatched(_pfn: Pfn): void {}
+
+  frameStored(pfn: Pfn): void {
+    const units = this.byFrame.get(pfn)
+    if (units === undefined) return
+    this.byFrame.delete(pfn)
+    for (const unit of units) this.drop(unit)
+    const first = ((pfn * PAGE_SIZE) >>> 1) & (COUNTERS - 1)
+    this.heats.fill(0, first, first + PAGE_SIZE / 2)
+  }
+
+  /** Throws all code away. */
+  clear(): void {
+    while (this.batches.length > 0) this.evictOldest()
+  }
+
+  private drop(unit: TranslatedUnit): void {
+    for (const host of unit.entries) {
+      if (this.found.get(host)?.unit !== unit) continue
+      this.found.delete(host)
+      const at = mapRowOffset(host) >> 2
+      if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
+    }
+    this.table.set(unit.slot, null)
+    this.generation++
+    this.stats.droppedUnits++
+  }
+
+  private evictOldest(): void {
+    const batch = this.batches.shift()
+    if (batch === undefined) return
+    for (const unit of batch.units) {
+      const siblings = this.byFrame.get(unit.pfn)
+      const at = siblings?.indexOf(unit) ?? -1
+      if (siblings === undefined || at < 0) continue
+      siblings.splice(at, 1)
+      if (siblings.length === 0) this.byFrame.delete(unit.pfn)
+      this.drop(unit)
+    }
+    this.liveBytes -= batch.bytes
+    this.stats.evictedBatches++
+  }
+
+  /** Slots in a row for a batch. What stands there, or is too much, makes room. */
+  private takeSlots(count: number, bytes: number): number {
+    if (this.nextSlot + count > SLOTS) this.nextSlot = 0
+    const slot = this.nextSlot
+    this.nextSlot += count
+    const overlaps = ({ slot: first, count: size }: Batch): boolean => first < slot + count && first + size > slot
+    while (this.batches.length > 0 && (this.liveBytes + bytes > MAX_BYTES || this.batches.some(overlaps))) {
+      this.evictOldest()
+    }
+    return slot
+  }
+
+  // Modules.
+
+  private write(units: readonly Unit[]): Uint8Array {
+    const { builder } = this
+    const { type, imports } = this.begin()
+    const slot = builder.importGlobal('u', 'slot', Type.i32)
+    const functions = units.map(() => builder.function(type))
+    builder.elementAt(slot, functions)
+    let writer: UnitWriter | null = null
+    for (const unit of units) {
+      const code = builder.begin(UNIT_PARAMETERS)
+      writer ??= new UnitWriter(code, imports)
+      writer.write(code, unit)
+      builder.end(code)
+    }
+    return builder.finish()
+  }
+
+  private begin(): { type: number; imports: { refill: number; unitType: number; map: number } } {
+    const { builder } = this
+    builder.reset()
+    const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
+    const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
+    const refill = builder.importFunction('u', 'refill', refillType)
+    builder.importMemory('u', 'memory')
+    builder.importTable('u', 'table')
+    const map = builder.importGlobal('u', 'map', Type.i32)
+    return { type, imports: { refill, unitType: type, map } }
+  }
+
+  private makeEnter(): (hart: number, budget: number) => number {
+    const { builder } = this
+    const { imports } = this.begin()
+    builder.function(builder.type([Type.i32, Type.i32], [Type.i32]), 'enter')
+    const code = builder.begin(2)
+    new UnitWriter(code, imports).writeEnter(code)
+    builder.end(code)
+    const instance = new Wasm.Instance(new Wasm.Module(builder.finish()), { u: this.imports as Record<string, unknown> })
+    return instance.exports['enter'] as (hart: number, budget: number) => number
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * How translated functions are called and what they answer.
+ *
+ * `unit(hart, budget, entry, pc) -> ExitCode`: the start of the hart's area, instructions it may retire, the place to
+ * enter at (1, 2, ...), and the address of that place. A unit goes on with the next one by itself as long as the code map
+ * knows it.
+ *
+ * R1 On every return the hart's area holds all registers, pc, and in `Word.budget` what is left, exactly.
+ * R2 A unit is never left by a WebAssembly trap.
+ *
+ * A row of the code map, direct mapped by the host address of an entry:
+ *
+ * | offset | i32 |
+ * |---|---|
+ * | 0 | host address of the entry, 0 for none (frame 0 holds no code that is translated) |
+ * | 4 | slot in the table of functions |
+ * | 8 | entry |
+ */
+
+export const ExitCode = {
+  /** Nothing is known to go on with at pc. */
+  UNKNOWN: 0,
+  /** The next stretch of code is longer than what is left of the budget. */
+  BUDGET: 1,
+  /** The instruction at pc is for the tier below. */
+  STEP: 2,
+  /** The access of the instruction at pc missed; what `refill` has noted is final. */
+  MISS: 3,
+} as const
+
+export const MAP_ROWS = 16384
+export const MAP_ROW_BYTES = 16
+export const MAP_BYTES: number = MAP_ROWS * MAP_ROW_BYTES
+export const MAP_HOST = 0
+export const MAP_SLOT = 4
+export const MAP_ENTRY = 8
+
+/** Offset in the map of the row of a host address. */
+export const mapRowOffset = (host: number): number => ((host >>> 1) & (MAP_ROWS - 1)) * MAP_ROW_BYTES
+
+/** What `refill` is told besides the address: bit 0 a store, bit 1 a load that sign-extends, the size from bit 2 on. */
+export const refillKind = (store: boolean, signed: boolean, size: number): number =>
+  (store ? 1 : 0) | (signed ? 2 : 0) | (size << 2)

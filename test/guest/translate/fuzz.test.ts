@@ -1,0 +1,15 @@
+/** Random programs end in the same state on the translator as on the reference interpreter. */
+import test from 'ava'
+import { outcomeOf, randomProgram } from './random-guest.ts'
+
+const SEEDS = process.env['UMBRA_LONG'] === undefined ? 12 : 600
+
+test('random programs run alike on the translator and the reference interpreter', async (t) => {
+  const first = Number(process.env['UMBRA_SEED'] ?? 1)
+  for (let seed = first; seed < first + SEEDS; seed++) {
+    const program = randomProgram(seed)
+    const reference = await outcomeOf(program, { engine: 'reference' })
+    const translated = await outcomeOf(program, { engine: 'translator', threshold: 1 + (seed % 3) })
+    t.deepEqual(translated, reference, `seed ${seed}`)
+  }
+})
