@@ -41,6 +41,7 @@ export const EXAMPLE_GUESTS: readonly ExampleGuest[] = [
     8,
     'count= rounds=',
   ),
+  guest('float', 'double and single precision, rounding modes and flags, every digit as under QEMU', 2, 'steps='),
   guest('spin', 'spins for ever with interrupts off', 2, '', true),
   guest('jump-nowhere', 'jumps where nothing is, with a trap vector that lies there too', 2, '', true),
   guest('recursive-table', 'a root page table that points back to itself', 2, '', true),

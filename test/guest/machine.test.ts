@@ -19,6 +19,7 @@ const prebuilt = (name: string): Uint8Array => new Uint8Array(readFileSync(join(
 const BOOTARGS: Readonly<Record<string, string>> = {
   patterns: 'kib=512 rounds=2',
   sort: 'count=6000',
+  float: 'steps=100',
   timer: 'ticks=8',
 }
 /** What the guests print with them under QEMU with OpenSBI (examples/guests/qemu.sh). */
@@ -29,6 +30,28 @@ const EXPECTED: Readonly<Record<string, string>> = {
     'paging: Sv48, 8 tables, 64 demand faults, checksum 8d052bb83a4f3d8c\npaging: pass\n',
   patterns: 'patterns: 512 KiB, 2 rounds, checksum 2c87e6541f580000\npatterns: pass\n',
   sort: 'sort: 6000 elements, 1 rounds, 360 KiB in use, checksum dacf69dce5898e0a\nsort: pass\n',
+  float:
+    'energy -0.169075 (bfc5a441459acec9)\n' +
+    'energy -0.169051 (bfc5a37493e5f04f)\n' +
+    'sun 0.000436 (3f3c95e4554e3c17)\n' +
+    'jupiter 4.646627 (4012962548b28c2e)\n' +
+    'saturn 7.133664 (401c88df36c0c071)\n' +
+    'uranus 13.943508 (402be3137aad8913)\n' +
+    'neptune 16.347336 (403058eb04a9ae20)\n' +
+    '...................,,,,,,,,,,,,,,,,,,,,,............\n' +
+    '............,,,,,,,,,,,,,,,,,,,,,::-#-:,,,,,,,,.....\n' +
+    '.........,,,,,,,,,,,,,,,,,,:::::--@@@%-:::::,,,,,,,.\n' +
+    '......,,,,,,,,,,,,,,,,,:::=+@@@@@@@@@@@@@@@=::,,,,,,\n' +
+    '.....,,,,,,,,,,::-@@@@@%==@@@@@@@@@@@@@@@@@@%-,,,,,,\n' +
+    '.....%%%@%%%@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@*-::,,,,,,\n' +
+    '.....,,,,,,,,,,::-@@@@@%==@@@@@@@@@@@@@@@@@@%-,,,,,,\n' +
+    '......,,,,,,,,,,,,,,,,,:::=+@@@@@@@@@@@@@@@=::,,,,,,\n' +
+    '.........,,,,,,,,,,,,,,,,,,:::::--@@@%-:::::,,,,,,,.\n' +
+    '............,,,,,,,,,,,,,,,,,,,,,::-#-:,,,,,,,,.....\n' +
+    '...................,,,,,,,,,,,,,,,,,,,,,............\n' +
+    'at least 7.485471 (401df11f45f4e464)\n' +
+    'at most 7.485471 (401df11f45f4e835)\n' +
+    'float: pass\n',
   timer:
     'timer: 8 ticks, 0 early\ntimer: suspended, and resumed in place\n' +
     'timer: suspended, and resumed elsewhere\ntimer: pass\n',

@@ -22,7 +22,7 @@ import { OurSide } from './differential/ours.ts'
 import { qemuMissing } from './differential/qemu-machine.ts'
 import { runInQemu } from './differential/qemu.ts'
 
-const COUNT = process.env['UMBRA_LONG'] === '1' ? 20_000 : 1500
+const COUNT = Number(process.env['UMBRA_COUNT'] ?? (process.env['UMBRA_LONG'] === '1' ? 20_000 : 1000))
 const SEED = Number(process.env['UMBRA_SEED'] ?? 1)
 const BATCH = 20_000
 

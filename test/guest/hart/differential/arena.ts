@@ -5,6 +5,7 @@
  * Its pages are mapped at their own addresses, so that programs run under Bare, Sv39 and Sv48 alike, and again at
  * `ALIAS` with every kind of permission and every kind of broken entry.
  */
+import { Assembler, CSR_ADDRESS } from '../../../../src/guest/index.ts'
 
 export const RAM = 0x8000_0000
 export const ARENA = 0x8010_0000
@@ -39,6 +40,7 @@ const W = 4
 const X = 8
 const U = 16
 const AD = 0xc0
+const SUM = 0x40000
 
 interface Leaf {
   readonly page: number
@@ -89,12 +91,49 @@ export const ALIASES: readonly Leaf[] = [
 
 const entry = (page: number, flags: number): bigint => (BigInt(address(page)) >> 2n) | BigInt(flags)
 
-/** Random bytes for the data pages, ecall everywhere in the handler, and the tables. */
+/** In the handler's page: ecall, which ends the case, from its start, and from here on handlers that go on behind a trap. */
+export const RESUME: number = address(Page.HANDLER) + 2048
+/** Distance of the two: one leaves SUM set, the other clear. */
+export const RESUME_BYTES = 128
+/** Counts the traps that may still be taken, and scratch registers of the handlers; no program writes them. */
+export const FUSE = 22
+export const HANDLER_SCRATCH = [18, 21] as const
+
+/** A handler that goes on behind the instruction, whose length it reads from memory. U-mode's ecall ends the case. */
+function resume(keepSum: boolean): number[] {
+  const asm = new Assembler()
+  const { scause, sepc, sstatus } = CSR_ADDRESS
+  const [a, b] = HANDLER_SCRATCH
+  return [
+    // The word before the handler is an ecall, as is every one that is not part of it.
+    asm.word('addi', { rd: FUSE, rs1: FUSE, imm: -1 }),
+    asm.word('beq', { rs1: FUSE, rs2: 0, imm: -8 }),
+    asm.word('csrrs', { rd: a, rs1: 0, imm: scause }),
+    asm.word('addi', { rd: a, rs1: a, imm: -8 }),
+    asm.word('beq', { rs1: a, rs2: 0, imm: -20 }),
+    asm.word('lui', { rd: b, imm: SUM }),
+    asm.word('csrrs', { rd: 0, rs1: b, imm: sstatus }),
+    asm.word('csrrs', { rd: a, rs1: 0, imm: sepc }),
+    asm.word('lhu', { rd: a, rs1: a }),
+    asm.word(keepSum ? 'csrrs' : 'csrrc', { rd: 0, rs1: b, imm: sstatus }),
+    asm.word('andi', { rd: a, rs1: a, imm: 3 }),
+    asm.word('sltiu', { rd: a, rs1: a, imm: 3 }),
+    asm.word('slli', { rd: a, rs1: a, imm: 1 }),
+    asm.word('csrrs', { rd: b, rs1: 0, imm: sepc }),
+    asm.word('addi', { rd: b, rs1: b, imm: 4 }),
+    asm.word('sub', { rd: b, rs1: b, rs2: a }),
+    asm.word('csrrw', { rd: 0, rs1: b, imm: sepc }),
+    asm.word('sret'),
+  ]
+}
+
+/** Random bytes for the data pages, the handlers, and the tables. */
 export function template(next32: () => number): Uint8Array {
   const bytes = new Uint8Array(ARENA_BYTES)
   const words = new Uint32Array(bytes.buffer)
   const entries = new BigUint64Array(bytes.buffer)
   for (let i = 0; i < 1024; i++) words[i] = 0x73
+  for (const n of [0, 1]) words.set(resume(n === 0), (2048 + n * RESUME_BYTES) / 4)
   for (let i = Page.DATA_U * 1024; i < Page.TABLES * 1024; i++) words[i] = next32()
 
   const put = (table: number, index: number, value: bigint): void => {
