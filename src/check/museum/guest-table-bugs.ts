@@ -149,7 +149,10 @@ export const guestTableFamily: readonly Exhibit[] = [
       'concludes that nobody has it: no flush. In Linux that was the protection of a new page table; here it is the host, which frees',
       'the page. The repair flushes when it syncs.',
     ],
-    correct: ['flush |= kvm_sync_page(vcpu, sp, &invalid_list);', 'kvm_mmu_remote_flush_or_zap(kvm, &invalid_list, flush);'],
+    correct: [
+      'flush |= kvm_sync_page(vcpu, sp, &invalid_list);',
+      'kvm_mmu_remote_flush_or_zap(kvm, &invalid_list, flush);',
+    ],
     historical: ['flush |= kvm_sync_page(vcpu, sp, &invalid_list);', '/* flushed when the root is loaded next */'],
     breaks: 'I1',
     schedules: 20,

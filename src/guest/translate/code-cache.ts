@@ -68,7 +68,14 @@ export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
   readonly decodes: DecodeCache = new DecodeCache()
-  readonly stats: CodeCacheStats = { units: 0, modules: 0, bytes: 0, instructions: 0, droppedUnits: 0, evictedBatches: 0 }
+  readonly stats: CodeCacheStats = {
+    units: 0,
+    modules: 0,
+    bytes: 0,
+    instructions: 0,
+    droppedUnits: 0,
+    evictedBatches: 0,
+  }
   /** Changes whenever code is dropped. */
   generation = 0
   /** What a unit asks on a miss; of the hart that runs. */
@@ -128,7 +135,13 @@ export class CodeCache implements StoreWatcher {
   /** What the interpreters below have in common; they look into the code map wherever they jump to. */
   interpreter(): InterpreterParts {
     if (this.parts === null) {
-      const hooks = { map: this.map, rows: MAP_ROWS, heat: this.heatTable, counters: COUNTERS, threshold: this.threshold }
+      const hooks = {
+        map: this.map,
+        rows: MAP_ROWS,
+        heat: this.heatTable,
+        counters: COUNTERS,
+        threshold: this.threshold,
+      }
       const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
       this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
     }
@@ -293,7 +306,9 @@ export class CodeCache implements StoreWatcher {
     const code = builder.begin(2)
     new UnitWriter(code, imports).writeEnter(code)
     builder.end(code)
-    const instance = new Wasm.Instance(new Wasm.Module(builder.finish()), { u: this.imports as Record<string, unknown> })
+    const instance = new Wasm.Instance(new Wasm.Module(builder.finish()), {
+      u: this.imports as Record<string, unknown>,
+    })
     return instance.exports['enter'] as (hart: number, budget: number) => number
   }
 }

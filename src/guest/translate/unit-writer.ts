@@ -579,6 +579,9 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   storeConditional(): void {}
   amo(): void {}
   csr(): void {}
+  floatLoad(): void {}
+  floatStore(): void {}
+  float(): void {}
   fenceI(): void {}
   sfenceVma(): void {}
   ecall(): void {}
