@@ -57,8 +57,15 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   if (values.list) return list(output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
-  const { seed, depth, schedules, preemptions } = values
-  const config: SearchConfig = { policy: values.policy as SearchConfig['policy'], seed, depth, schedules, preemptions }
+  const { seed, depth, schedules, preemptions, states } = values
+  const config: SearchConfig = {
+    policy: values.policy as SearchConfig['policy'],
+    seed,
+    depth,
+    schedules,
+    preemptions,
+    states,
+  }
   const plan = unitsOfShard(
     wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),
     shard,
