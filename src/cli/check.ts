@@ -57,7 +57,7 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   if (values.list) return list(output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
-  const { seed, depth, schedules, preemptions, coverage } = values
+  const { seed, depth, schedules, preemptions, states, coverage } = values
   const config: SearchConfig = {
     policy: values.policy as SearchConfig['policy'],
     seed,
@@ -65,6 +65,7 @@ export async function check(values: CheckValues, operands: readonly string[], ou
     schedules,
     preemptions,
     coverage,
+    states,
   }
   const plan = unitsOfShard(
     wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),

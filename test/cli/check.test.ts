@@ -173,9 +173,17 @@ test('progress on a terminal: rate, and an estimate of what is left; none elsewh
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
-  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1, coverage: false } as const
+  const config = {
+    policy: 'all',
+    seed: 1,
+    depth: 0,
+    schedules: 400,
+    preemptions: 1,
+    states: 1,
+    coverage: false,
+  } as const
   const units = planUnits('x', config)
-  const done = { schedules: 30, complete: true, finding: null, coverage: null }
+  const done = { schedules: 30, states: 0, complete: true, finding: null, coverage: null }
   t.is(schedulesLeft(units, []), 200 + 100 + 400)
   t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
   t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)
