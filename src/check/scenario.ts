@@ -67,6 +67,8 @@ export interface RunOptions {
   readonly parts?: WorldParts
   /** Keep the events of the tasks. Default false. */
   readonly record?: boolean
+  /** Called for each of these events, as it happens, with their number from 1. It may look, not change. */
+  readonly watch?: (kernel: Kernel, number: number) => void
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
 }
@@ -115,16 +117,19 @@ const DEFAULT_LIMIT = 20_000
 
 /** Watches one run: counts, digests and keeps its events. */
 class Recorder {
+  static readonly opaque = true
   steps = 0
   digest = 0x811c9dc5
   readonly trace: RecordedEvent[] = []
   private watching = false
   private readonly limit: number
   private readonly keep: boolean
+  private readonly watch: (number: number) => void
 
-  constructor(limit: number, keep: boolean) {
+  constructor(limit: number, keep: boolean, watch: (number: number) => void) {
     this.limit = limit
     this.keep = keep
+    this.watch = watch
   }
 
   begin(): void {
@@ -143,6 +148,7 @@ class Recorder {
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
       this.trace.push({ event, stamp })
     }
+    this.watch(this.steps)
     if (this.steps <= this.limit) return
     this.watching = false
     const what = `no end after ${this.limit} events: some task goes round and round`
@@ -180,9 +186,11 @@ async function runScenario<T>(
 ): Promise<Run> {
   const own = { ...spec.world?.kernel, ...spare.take(), policy }
   const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
-  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
-  const recorder = new Recorder(options.limit ?? DEFAULT_LIMIT, options.record ?? false)
+  const { limit = DEFAULT_LIMIT, record = false, watch } = options
+  const recorder = new Recorder(limit, record, (number) => watch?.(kernel, number))
+  // Before the auditor, which stops a run inside the offending event: the recorder has seen it by then.
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: 100 })
   let violation: Violation | null = null
   let failure: Error | null = null
   try {
