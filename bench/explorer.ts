@@ -137,6 +137,7 @@ async function speedUp(): Promise<Table> {
     schedules: SPREAD,
     preemptions: 1,
     coverage: false,
+    states: 0,
   }
   const plan = [{ scenario: SCENARIO, units: planUnits(SCENARIO, config) }]
   const search = async (pool: UnitPool): Promise<void> => {

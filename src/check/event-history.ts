@@ -66,7 +66,8 @@ export class EventHistory {
   }
 }
 
-function touches(event: TraceEvent, page: PageNames): boolean {
+/** Does an event name the page? */
+export function touches(event: TraceEvent, page: PageNames): boolean {
   const named = event as Partial<Record<'mm' | 'vm' | 'hva' | 'gfn' | 'pfn' | 'start' | 'end' | 'from', number>>
   if (page.pfn !== undefined && (named.pfn === page.pfn || named.from === page.pfn)) return true
   if (differ(named.vm, page.vm) || differ(named.mm, page.mm)) return false

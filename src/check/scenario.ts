@@ -6,7 +6,7 @@
  * R3 A run without an end is given up after `limit` events and reported as I11.
  */
 import { KernelError } from '../base/index.ts'
-import type { Invariant, Probe, TraceEvent, TraceStamp } from '../base/index.ts'
+import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
 import type { PhysicalMemory } from '../hardware/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
@@ -70,8 +70,8 @@ export interface RunOptions {
   readonly record?: boolean
   /** How closely the auditor looks. Default 'all'. */
   readonly audit?: AuditLevel
-  /** Told each event of the tasks. */
-  readonly observe?: Probe
+  /** Told each event of the tasks as it happens, with their number from 1. It may look, not change. */
+  readonly observe?: (event: TraceEvent, stamp: TraceStamp, kernel: Kernel, number: number) => void
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
 }
@@ -120,15 +120,18 @@ const DEFAULT_LIMIT = 20_000
 
 /** Watches one run: counts, digests and keeps its events. */
 class Recorder {
+  static readonly opaque = true
   steps = 0
   digest = 0x811c9dc5
   readonly trace: RecordedEvent[] = []
   private watching = false
   private readonly limit: number
   private readonly keep: boolean
-  private readonly probe: Probe | undefined
+  private readonly kernel: Kernel
+  private readonly probe: RunOptions['observe']
 
-  constructor({ limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
+  constructor(kernel: Kernel, { limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
+    this.kernel = kernel
     this.limit = limit
     this.keep = record
     this.probe = observe
@@ -145,12 +148,12 @@ class Recorder {
   observe(event: TraceEvent, stamp: TraceStamp): void {
     if (!this.watching) return
     this.steps++
-    this.probe?.(event, stamp)
     if (this.keep) {
       this.mix(`${stamp.task} ${stamp.now}`)
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
       this.trace.push({ event, stamp })
     }
+    this.probe?.(event, stamp, this.kernel, this.steps)
     if (this.steps <= this.limit) return
     this.watching = false
     const what = `no end after ${this.limit} events: some task goes round and round`
@@ -188,13 +191,14 @@ async function runScenario<T>(
 ): Promise<Run> {
   const own = { ...spec.world?.kernel, ...spare.take(), policy }
   const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
+  const recorder = new Recorder(kernel, options)
+  // Before the auditor, which stops a run inside the offending event: the recorder has seen it by then.
+  kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), {
     level: options.audit ?? 'all',
     stop: true,
     sweepEvery: 100,
   })
-  const recorder = new Recorder(options)
-  kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   let violation: Violation | null = null
   let failure: Error | null = null
   try {

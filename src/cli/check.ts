@@ -30,6 +30,7 @@ export interface CheckValues extends Omit<SearchConfig, 'policy'> {
   readonly workers: number
   readonly shard: string
   readonly out: string | undefined
+  readonly violations: string
 }
 
 function list(output: Output): ExitCode {
@@ -80,7 +81,9 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   let reported = 0
   const reportNext = async (): Promise<void> => {
     const next = plan[reported++]!
-    await report.add(next, (finding) => printCounterexample(byName.get(next.scenario)!, finding, output))
+    await report.add(next, (finding) =>
+      printCounterexample(byName.get(next.scenario)!, finding, values.violations, output),
+    )
   }
   progress.begin(
     runner,

@@ -222,6 +222,12 @@ const commands: Command[] = [
           'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do',
       },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
+      violations: {
+        type: 'file',
+        default: 'umbra-violations',
+        summary: 'folder for a file of each violation, which umbra replay takes',
+        placeholder: 'DIR',
+      },
     },
     examples: [
       ['umbra check unmap', 'every scenario whose name begins with unmap'],
@@ -249,10 +255,15 @@ const commands: Command[] = [
   }),
   defineCommand({
     name: 'replay',
-    summary: 'repeat one schedule of a scenario, as umbra check printed it',
+    summary: 'repeat one schedule of a scenario, as umbra check printed or wrote it; or show its state at a step',
+    details: [
+      'The run is the same, event for event, or the exit code is 4. A schedule that was cut, is of another scenario or was ' +
+        'made by another version is refused. With --until the run is shown after one of its steps: page tables and sptes, TLBs, ' +
+        'the SRCU of the callouts, frames, tasks with their locks, and the calls of every task with their locals.',
+    ],
     operand: {
       name: 'SCENARIO u1:...',
-      summary: 'a scenario, and the schedule of one of its runs',
+      summary: 'a scenario and the schedule of one of its runs; or the file of a violation',
       required: true,
       most: 2,
       completes: SCENARIO_NAMES,
@@ -263,8 +274,22 @@ const commands: Command[] = [
         summary: 'what umbra check printed for the trace: another trace ends with exit code 4',
         placeholder: 'HEX',
       },
+      until: { type: 'count', least: 1, summary: 'show the state after this step of the timeline', placeholder: 'N' },
+      show: {
+        type: 'text',
+        default: 'tables,tlb,srcu,locals',
+        summary: 'what --until shows, of tables, tlb, srcu, pages, tasks, locals',
+        placeholder: 'LIST',
+      },
+      out: { type: 'file', summary: 'write the run as a file into this folder', placeholder: 'DIR' },
     },
-    examples: [['umbra replay unmap-vs-fault u1:', 'the schedule without any deviation']],
+    examples: [
+      ['umbra replay unmap-vs-fault u1:', 'the schedule without any deviation'],
+      [
+        'umbra replay unmap-vs-fault u1: --until 20 --show tables,locals',
+        'what the tables and locals hold after step 20',
+      ],
+    ],
     async run(values, _, output, operands) {
       const { replaySchedule } = await import('./replay.ts')
       return replaySchedule(values, operands, output)

@@ -1,23 +1,27 @@
-/** Prints a run that broke something, and the line that repeats it. */
-import type { Finding, Run, Scenario } from '../check/index.ts'
-import { decodeSchedule, replay } from '../sched/index.ts'
-import type { Schedule } from '../sched/index.ts'
+/** Prints a run that broke something, writes its file, and prints the line that repeats it. */
+import type { Finding, Scenario } from '../check/index.ts'
+import { decodeSchedule } from '../sched/index.ts'
 import { plural, timelineLines } from '../view/index.ts'
 import type { Output } from './output.ts'
+import { annotate, digestText } from './steps.ts'
+import { replayCommand, writeViolation } from './violation-file.ts'
 
-/** The same run again, with its events. */
-export const recorded = (scenario: Scenario, schedule: Schedule): Promise<Run> =>
-  scenario.run(replay(schedule), { record: true })
-
-/** Of its trace. */
-export const digestText = ({ digest }: Run): string => digest.toString(16).padStart(8, '0')
-
-/** The timeline, what is known about its length, and the command. */
-export async function printCounterexample(scenario: Scenario, finding: Finding, output: Output): Promise<void> {
-  const run = await recorded(scenario, decodeSchedule(finding.schedule))
+/**
+ * The timeline, what is known about its length, the file and the command.
+ * @param folder where the file goes
+ */
+export async function printCounterexample(
+  scenario: Scenario,
+  finding: Finding,
+  folder: string,
+  output: Output,
+): Promise<void> {
+  const annotated = await annotate(scenario, decodeSchedule(finding.schedule))
+  const { run, steps, race, withoutCalls } = annotated
   const digest = digestText(run)
   const { schedule, invariant, what, preemptions, switches, deviations, tried, fewest } = finding
-  const command = `umbra replay ${scenario.name} ${schedule} --digest ${digest}`
+  const command = replayCommand(scenario.name, schedule, digest)
+  const file = writeViolation(folder, scenario, annotated)
   if (output.json) {
     output.object({
       type: 'counterexample',
@@ -32,17 +36,21 @@ export async function printCounterexample(scenario: Scenario, finding: Finding, 
       deviations,
       fewestPreemptions: fewest,
       tried,
+      race: race?.map((at) => at + 1) ?? null,
+      file,
       replay: command,
     })
     return
   }
   const { violation, failure } = run
-  for (const line of timelineLines(run.trace, violation)) output.line(line)
+  for (const line of timelineLines(steps, violation, { race })) output.line(line)
   if (failure !== null) output.line(`failed: ${failure.message}`)
+  if (withoutCalls !== null) output.line(`calls and locals are not known: ${withoutCalls}`)
   const least = fewest ? ', and none is possible with fewer' : ''
   output.line(
     `${plural(run.steps, 'step')}, ${plural(switches, 'switch').replace('switchs', 'switches')}, ` +
       `${plural(preemptions, 'preemption')}${least} (${plural(tried, 'run')} to make it short)`,
   )
+  output.line(`written to ${file}`)
   output.line(command)
 }

@@ -8,17 +8,14 @@
  * R2 Lowered: the rooms below `guest`, the scenarios, the audits, whose state is part of a proof's, and every file outside
  *    of Umbra and of packages. The rest of Umbra watches a run, or has no part in it.
  */
-import { existsSync, readFileSync } from 'node:fs'
-import { SourceMap, register } from 'node:module'
-import type { LoadHook, ResolveHook, SourceMapPayload } from 'node:module'
-import { dirname, relative, resolve as resolvePath } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { register } from 'node:module'
+import type { LoadHook, ResolveHook } from 'node:module'
 import { fileURLToPath } from 'node:url'
-// Not through the room's index: the loader's thread needs the pass alone.
-import type { Locate } from '../check/lower/lower.ts'
 import { LowerCache } from './lower-cache.ts'
+import { mapTextOf, sourceOf } from './source-positions.ts'
 
 const build = new URL('../', import.meta.url).href
-const packageRoot = fileURLToPath(new URL('../', build))
 const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
 const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/', 'check/kernel-world.js']
 const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory', 'open-choices'].map(
@@ -32,9 +29,12 @@ const MARK = '?lowered'
 
 let cache: LowerCache | null = null
 
-/** Lets this process load lowered modules. Called once. */
+let isRegistered = false
+
+/** Lets this thread load lowered modules. */
 export function registerLowering(): void {
-  register(import.meta.url)
+  if (!isRegistered) register(import.meta.url)
+  isRegistered = true
 }
 
 /**
@@ -53,8 +53,9 @@ export function isLowered(url: string): boolean {
 
 export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   const found = await nextResolve(specifier, context)
-  const isWanted = context.parentURL?.endsWith(MARK) === true && /^file:(?!.*\/node_modules\/).*\.m?js$/.test(found.url)
-  if (!isWanted) return found
+  const isWanted = context.parentURL?.endsWith(MARK) === true && /^file:.*\.m?js$/.test(found.url)
+  const isOfPackage = found.url.includes('/node_modules/') && !found.url.startsWith(build)
+  if (!isWanted || isOfPackage) return found
   return { ...found, url: (found.url === nativeSeam ? framesSeam : found.url) + MARK }
 }
 
@@ -64,32 +65,13 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   if (!isLowered(address)) return nextLoad(url, context)
   const path = fileURLToPath(address)
   const text = readFileSync(path, 'utf8')
-  const map = existsSync(`${path}.map`) ? readFileSync(`${path}.map`, 'utf8') : ''
+  const map = mapTextOf(path)
   cache ??= new LowerCache()
   const source = await cache.get([path, process.cwd(), map, text], async () => {
+    // Not through the room's index: the loader's thread needs the pass alone, and only for what changed.
     const { lower } = await import('../check/lower/lower.ts')
     const { file, locate } = sourceOf(path, map)
     return lower(text.replace(/^\/\/# sourceMappingURL=.*$/m, ''), file, runtime, locate).code
   })
   return { format: 'module', source, shortCircuit: true }
-}
-
-/** The source that a file was made from, as reports name it. */
-function sourceOf(path: string, mapText: string): { readonly file: string; readonly locate: Locate } {
-  if (mapText === '') return { file: shortName(path), locate: () => null }
-  const payload = JSON.parse(mapText) as SourceMapPayload
-  const map = new SourceMap(payload)
-  return {
-    file: shortName(resolvePath(dirname(path), payload.sourceRoot ?? '', payload.sources[0] ?? path)),
-    locate(line, column) {
-      const found = map.findEntry(line - 1, column)
-      return 'originalLine' in found ? { line: found.originalLine + 1, column: found.originalColumn } : null
-    },
-  }
-}
-
-/** Relative to Umbra for its own files, else to the working directory for what is in it. */
-function shortName(path: string): string {
-  for (const root of [packageRoot, `${process.cwd()}/`]) if (path.startsWith(root)) return relative(root, path)
-  return path
 }

@@ -4,10 +4,12 @@
  * R1 A name stands for itself: another thread or machine finds the same scenario by it.
  */
 import { pathToFileURL } from 'node:url'
-import { exhibits, scenarios, withBug } from '../check/index.ts'
+import * as native from '../check/index.ts'
 import type { Scenario } from '../check/index.ts'
+import { importLowered, registerLowering } from './lower-hook.ts'
 import { UsageError, didYouMean } from './options.ts'
 
+const { scenarios } = native
 const NAMES = scenarios.map(({ name }) => name)
 const EXHIBIT = 'exhibit:'
 /** `path/to/file.js`, or one scenario of it as `path/to/file.js#name`. */
@@ -22,11 +24,25 @@ const isScenario = (value: unknown): value is Scenario =>
 /** The file that a name mentions, as it was typed; undefined for what Umbra ships. */
 export const fileOf = (name: string): string | undefined => FILE.exec(name)?.groups?.['file']
 
+/** One of the two builds of the same code. */
+interface Build {
+  readonly check: Pick<typeof native, 'exhibits' | 'scenarios' | 'withBug'>
+  readonly load: (url: string) => Promise<unknown>
+}
+
+const NATIVE: Build = { check: native, load: (url) => import(url) }
+
+/** The room `check` of the lowered build. */
+export async function loweredCheck(): Promise<typeof native> {
+  registerLowering()
+  return (await importLowered(new URL('../check/index.js', import.meta.url).href)) as typeof native
+}
+
 /** Everything that a module exports and that is a scenario, or a list of such. @throws UsageError */
-async function scenariosOfFile(file: string): Promise<Scenario[]> {
+async function scenariosOfFile(file: string, build: Build): Promise<Scenario[]> {
   let module: Record<string, unknown>
   try {
-    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
+    module = (await build.load(pathToFileURL(file).href)) as Record<string, unknown>
   } catch (error) {
     throw new UsageError(
       `cannot load scenarios from '${file}': ${error instanceof Error ? error.message : String(error)}`,
@@ -38,11 +54,12 @@ async function scenariosOfFile(file: string): Promise<Scenario[]> {
 }
 
 /** All that an operand may mean by its beginning. */
-async function candidates(operand: string): Promise<readonly Scenario[]> {
+async function candidates(operand: string, build: Build = NATIVE): Promise<readonly Scenario[]> {
   const file = fileOf(operand)
-  if (file !== undefined) return scenariosOfFile(file)
-  if (!operand.startsWith(EXHIBIT)) return scenarios
-  return exhibits.map((exhibit) => ({ ...withBug(exhibit), name: `${EXHIBIT}${exhibit.name}` }))
+  if (file !== undefined) return scenariosOfFile(file, build)
+  const { check } = build
+  if (!operand.startsWith(EXHIBIT)) return check.scenarios
+  return check.exhibits.map((exhibit) => ({ ...check.withBug(exhibit), name: `${EXHIBIT}${exhibit.name}` }))
 }
 
 /** The scenario of exactly this name. @throws UsageError */
@@ -50,6 +67,22 @@ export async function scenarioNamed(name: string): Promise<Scenario> {
   const found = (await candidates(name)).find((scenario) => scenario.name === name)
   if (found === undefined) throw unknown(name)
   return found
+}
+
+/** The first shipped scenario or exhibit whose name fits, or null. */
+export async function scenarioThat(fits: (name: string) => boolean): Promise<string | null> {
+  const all = [...scenarios, ...(await candidates(EXHIBIT))]
+  return all.find(({ name }) => fits(name))?.name ?? null
+}
+
+/**
+ * The same scenario in the lowered build, where each task's calls and locals can be seen.
+ * @throws UsageError with file, line and column, when its file cannot be lowered
+ */
+export async function loweredScenario(name: string): Promise<Scenario> {
+  return (await candidates(name, { check: await loweredCheck(), load: importLowered })).find(
+    (scenario) => scenario.name === name,
+  )!
 }
 
 /** The scenarios of the names, or of their beginnings; without names, those that Umbra ships. @throws UsageError */

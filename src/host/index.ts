@@ -43,6 +43,7 @@ export {
   PG_SWAPBACKED,
   PG_SWAPCACHE,
   PageMap,
+  pageFlagNames,
 } from './page.ts'
 export type { PageKind } from './page.ts'
 export { clearReferences, isPageIdle, isPageYoung, setPageIdle } from './page-idle.ts'

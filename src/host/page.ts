@@ -42,6 +42,26 @@ export const PG_ISOLATED: number = 1 << 10
 /** Nobody used the page since somebody called it idle (see page-idle.ts). */
 export const PG_IDLE: number = 1 << 11
 
+const FLAG_NAMES = [
+  [PG_REFERENCED, 'referenced'],
+  [PG_DIRTY, 'dirty'],
+  [PG_ACTIVE, 'active'],
+  [PG_SWAPCACHE, 'swapcache'],
+  [PG_SWAPBACKED, 'swapbacked'],
+  [PG_ANON_EXCLUSIVE, 'anon_exclusive'],
+  [PG_ANON, 'anon'],
+  [PG_KSM, 'ksm'],
+  [PG_UPTODATE, 'uptodate'],
+  [PG_WRITEBACK, 'writeback'],
+  [PG_ISOLATED, 'isolated'],
+  [PG_IDLE, 'idle'],
+] as const
+
+/** Names of the set flags, without `PG_`. */
+export function pageFlagNames(flags: number): string[] {
+  return FLAG_NAMES.flatMap(([bit, name]) => ((flags & bit) === 0 ? [] : [name]))
+}
+
 /** What a frame is used for. */
 export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as const
 export type PageKind = (typeof PAGE_KINDS)[number]

@@ -27,9 +27,9 @@ export class Coverage {
       run: async (policy, options = {}) => {
         const run = await scenario.run(this.orders.watch(policy), {
           ...options,
-          observe: (event, stamp) => {
+          observe: (event, stamp, kernel, number) => {
             this.work.observe(event, stamp)
-            options.observe?.(event, stamp)
+            options.observe?.(event, stamp, kernel, number)
           },
         })
         this.orders.runEnded()

@@ -66,7 +66,9 @@ function runTask(handle: TaskHandle): void {
 
 /** @returns null when the task has parked */
 function advance(handle: TaskHandle): { readonly failure: unknown } | null {
+  const { frame: outside } = running
   running.inTask = true
+  running.frame = null
   running.leaf = null
   running.lost = null
   try {
@@ -82,6 +84,7 @@ function advance(handle: TaskHandle): { readonly failure: unknown } | null {
     return { failure }
   } finally {
     running.inTask = false
+    running.frame = outside
   }
 }
 

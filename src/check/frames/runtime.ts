@@ -44,6 +44,8 @@ class Running {
   /** A task is being stepped. */
   inTask = false
   leaf: Frame | null = null
+  /** The frame whose machine runs; its callers, as far as they have not parked, are its `caller`s. */
+  frame: Frame | null = null
   /** A frame that parked in the same step before `leaf`: nobody awaits one of the two. */
   lost: Frame | null = null
 }
@@ -64,6 +66,8 @@ export class Frame {
   value: unknown = undefined
   /** The frame that waits for this one. */
   parent: Frame | null = null
+  /** The frame that called this one, while it has not parked. Not part of the state. */
+  caller: Frame | null = null
   private readonly machine: (frame: Frame) => void
   private sent: unknown = undefined
   private sentFailure = false
@@ -176,6 +180,14 @@ export class Frame {
 
   /** Runs until it ends or waits. */
   run(): void {
+    const { frame } = running
+    this.caller = frame
+    running.frame = this
+    this.proceed()
+    running.frame = frame
+  }
+
+  private proceed(): void {
     while (this.state === 'active') {
       if (this.pc < 0) return this.adopt()
       try {

@@ -19,7 +19,7 @@ const checks = await load<typeof import('../../../src/check/index.ts')>('../../.
 const policies = await load<typeof import('../../../src/sched/index.ts')>('../../../src/sched/index.js')
 const digestOf = (lines: readonly string[]): string => createHash('sha256').update(lines.join('\n')).digest('hex')
 
-test(`${SEEDS} random worlds leave the same trace natively and lowered`, async (t) => {
+test.serial(`${SEEDS} random worlds leave the same trace natively and lowered`, async (t) => {
   t.timeout(900_000)
   for (let seed = 0; seed < SEEDS; seed++) {
     const [native, lowered] = [await eventTrace(seed), await traces.eventTrace(seed)]
@@ -41,14 +41,17 @@ function policyOf(from: typeof policies, seed: number): ReturnType<typeof pct> {
 }
 
 for (const [at, scenario] of scenarios.entries()) {
-  test(`${scenario.name}: ${SCHEDULES} schedules tell the same natively and lowered, and no parked call goes unawaited`, async (t) => {
-    t.timeout(900_000)
-    const lowered: Scenario = checks.scenarios[at]!
-    for (let seed = 0; seed < SCHEDULES; seed++) {
-      const native = toldBy(await scenario.run(policyOf({ ...policies, random, pct }, seed), { record: true }))
-      const other = toldBy(await lowered.run(policyOf(policies, seed), { record: true }))
-      if (native !== other) t.is(other, native, `seed ${seed}`)
-    }
-    t.pass()
-  })
+  test.serial(
+    `${scenario.name}: ${SCHEDULES} schedules tell the same natively and lowered, and no parked call goes unawaited`,
+    async (t) => {
+      t.timeout(900_000)
+      const lowered: Scenario = checks.scenarios[at]!
+      for (let seed = 0; seed < SCHEDULES; seed++) {
+        const native = toldBy(await scenario.run(policyOf({ ...policies, random, pct }, seed), { record: true }))
+        const other = toldBy(await lowered.run(policyOf(policies, seed), { record: true }))
+        if (native !== other) t.is(other, native, `seed ${seed}`)
+      }
+      t.pass()
+    },
+  )
 }

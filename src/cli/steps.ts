@@ -1,0 +1,98 @@
+/**
+ * One run with everything that a timeline shows of a step: the event, the line of TypeScript that it comes from, and the
+ * calls of the task with their locals.
+ *
+ * The line is that of the native build, where the stack leads to it; calls and locals are those of the lowered one. Both
+ * run the same schedule, and their traces are compared.
+ *
+ * R1 A file that cannot be lowered costs the calls and locals, and nothing else.
+ */
+import { fileURLToPath } from 'node:url'
+import type { CallView, RecordedEvent, Run, Scenario } from '../check/index.ts'
+import { racingSteps } from '../check/index.ts'
+import { replay } from '../sched/index.ts'
+import type { Schedule } from '../sched/index.ts'
+import { UsageError } from './options.ts'
+import { loweredCheck, loweredScenario } from './scenario-names.ts'
+import { sourceOf } from './source-positions.ts'
+import type { SourceFile } from './source-positions.ts'
+
+export interface Step extends RecordedEvent {
+  /** `src/host/zap.ts:61`, or null. */
+  readonly source: string | null
+  /** Innermost first; empty when they are not known. */
+  readonly calls: readonly CallView[]
+}
+
+export interface AnnotatedRun {
+  readonly run: Run
+  readonly steps: readonly Step[]
+  /** Indices of the two steps that race, or null. */
+  readonly race: readonly [number, number] | null
+  /** Why there are no calls, or null. */
+  readonly withoutCalls: string | null
+}
+
+/** Of a run's trace. */
+export const digestText = ({ digest }: Run): string => digest.toString(16).padStart(8, '0')
+
+/** Runs a schedule on both builds. */
+export async function annotate(scenario: Scenario, schedule: Schedule): Promise<AnnotatedRun> {
+  const lines = new SourceLines()
+  const sources: (string | null)[] = []
+  const run = await scenario.run(replay(schedule), { record: true, observe: () => void sources.push(lines.ofCaller()) })
+  let calls: readonly (readonly CallView[])[] = []
+  let withoutCalls: string | null = null
+  try {
+    calls = await callsOf(scenario.name, schedule, run)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    withoutCalls = error.message
+  }
+  const steps = run.trace.map((one, at) => ({ ...one, source: sources[at] ?? null, calls: calls[at] ?? [] }))
+  const race = run.violation === null ? null : racingSteps(run.trace, run.violation.page)
+  return { run, steps, race, withoutCalls }
+}
+
+async function callsOf(name: string, schedule: Schedule, native: Run): Promise<readonly (readonly CallView[])[]> {
+  const lowered = await loweredScenario(name)
+  const { runningCalls } = await loweredCheck()
+  const calls: (readonly CallView[])[] = []
+  const run = await lowered.run(replay(schedule), { record: true, observe: () => void calls.push(runningCalls()) })
+  if (run.digest !== native.digest)
+    throw new UsageError('the lowered build gives another trace: this is a bug of Umbra')
+  return calls
+}
+
+/** Functions that only pass an event on. */
+const RELAYS = /^(base|check\/(?!world|scenarios|museum)|cli)\b/
+const build = new URL('../', import.meta.url).href
+
+/** Finds the source line of a stack's innermost frame that says something. */
+class SourceLines {
+  private readonly files = new Map<string, SourceFile>()
+
+  ofCaller(): string | null {
+    for (const site of callSites()) {
+      const url = site.getFileName() ?? ''
+      if (!url.startsWith('file:') || (url.startsWith(build) && RELAYS.test(url.slice(build.length)))) continue
+      const [line, column] = [site.getLineNumber() ?? 1, site.getColumnNumber() ?? 1]
+      let source = this.files.get(url)
+      if (source === undefined) this.files.set(url, (source = sourceOf(fileURLToPath(url))))
+      return `${source.file}:${source.locate(line, column - 1)?.line ?? line}`
+    }
+    return null
+  }
+}
+
+/** The stack as it is, whatever the process makes of stacks: positions of the emitted files. */
+function callSites(): readonly NodeJS.CallSite[] {
+  const { stackTraceLimit } = Error
+  const format: unknown = Reflect.get(Error, 'prepareStackTrace')
+  Error.stackTraceLimit = 20
+  Error.prepareStackTrace = (_, sites) => sites
+  const sites = new Error('a stack').stack as unknown as readonly NodeJS.CallSite[]
+  Reflect.set(Error, 'prepareStackTrace', format)
+  Error.stackTraceLimit = stackTraceLimit
+  return sites
+}
