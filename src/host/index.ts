@@ -34,6 +34,7 @@ export { GATHER_BATCH, MmuGather } from './mmu-gather.ts'
 export type { MremapOptions } from './mremap.ts'
 export { oomReapMm } from './oom.ts'
 export {
+  PAGE_FLAG_NAMES,
   PAGE_KINDS,
   PG_ANON,
   PG_ANON_EXCLUSIVE,

@@ -42,6 +42,22 @@ export const PG_ISOLATED: number = 1 << 10
 /** Nobody used the page since somebody called it idle (see page-idle.ts). */
 export const PG_IDLE: number = 1 << 11
 
+/** Name of each flag by its bit, without `PG_`. */
+export const PAGE_FLAG_NAMES: readonly string[] = [
+  'referenced',
+  'dirty',
+  'active',
+  'swapcache',
+  'swapbacked',
+  'anon_exclusive',
+  'anon',
+  'ksm',
+  'uptodate',
+  'writeback',
+  'isolated',
+  'idle',
+]
+
 /** What a frame is used for. */
 export const PAGE_KINDS = ['free', 'anon', 'file', 'table', 'zero', 'spte'] as const
 export type PageKind = (typeof PAGE_KINDS)[number]
