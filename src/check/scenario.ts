@@ -72,6 +72,8 @@ export interface RunOptions {
   readonly audit?: AuditLevel
   /** Told each event of the tasks as it happens, with their number from 1. It may look, not change. */
   readonly observe?: (event: TraceEvent, stamp: TraceStamp, kernel: Kernel, number: number) => void
+  /** Called after each event of the tasks with its number, and once more when they have ended; it may not change anything. */
+  readonly look?: (world: World, step: number) => void
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
 }
@@ -129,16 +131,26 @@ class Recorder {
   private readonly keep: boolean
   private readonly kernel: Kernel
   private readonly probe: RunOptions['observe']
+  private readonly look: RunOptions['look']
+  private world: World | null = null
 
-  constructor(kernel: Kernel, { limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
+  constructor(kernel: Kernel, { limit = DEFAULT_LIMIT, record = false, observe, look }: RunOptions) {
     this.kernel = kernel
     this.limit = limit
     this.keep = record
     this.probe = observe
+    this.look = look
   }
 
-  begin(): void {
+  begin(world: World): void {
     this.watching = true
+    this.world = world
+  }
+
+  /** All tasks have ended. */
+  tasksEnded(): void {
+    if (this.world !== null) this.look?.(this.world, this.steps)
+    this.world = null
   }
 
   end(): void {
@@ -148,6 +160,7 @@ class Recorder {
   observe(event: TraceEvent, stamp: TraceStamp): void {
     if (!this.watching) return
     this.steps++
+    if (this.world !== null) this.look?.(this.world, this.steps)
     if (this.keep) {
       this.mix(`${stamp.task} ${stamp.now}`)
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
@@ -231,7 +244,7 @@ async function runTasks<T>(
   const world = await buildWorld(kernel, spec.world, parts)
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
-  recorder?.begin()
+  recorder?.begin(world)
   if (spec.world?.failures !== undefined) {
     kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
   }
@@ -248,6 +261,7 @@ async function runTasks<T>(
   )
   while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
   kernel.allocator.failures = null
+  recorder?.tasksEnded()
   await spec.end?.(world, state)
   await takeDown(world)
   recorder?.end()

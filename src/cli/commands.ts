@@ -296,6 +296,36 @@ const commands: Command[] = [
     },
   }),
   defineCommand({
+    name: 'page',
+    summary: 'what a page of a scenario is at one step of a schedule, and who maps it',
+    details: [
+      'Runs the schedule and prints each page of its memory: its PTE or swap slot, the sptes, TLB entries and cached addresses ' +
+        'that translate it, and its frame with flags, counts and all PTEs that name it. If the schedule breaks an invariant, ' +
+        'the pages are those of its last step.',
+    ],
+    operand: {
+      name: 'SCENARIO u1:...',
+      summary: 'a scenario, and the schedule of one of its runs; without one, the schedule without any deviation',
+      required: true,
+      most: 2,
+      completes: SCENARIO_NAMES,
+    },
+    options: {
+      until: {
+        type: 'count',
+        least: 1,
+        summary: 'look after so many events; else when all tasks have ended',
+        placeholder: 'N',
+      },
+      page: { type: 'count', summary: 'only the page of this number, from 0', placeholder: 'P' },
+    },
+    examples: [['umbra page fork-vs-warm u1: --page 0', 'the first page of guest memory when all tasks have ended']],
+    async run(values, _, output, operands) {
+      const { page } = await import('./page.ts')
+      return page(values, operands, output)
+    },
+  }),
+  defineCommand({
     name: 'list',
     summary: 'the example guests and the kinds of storm',
     options: {},

@@ -67,7 +67,7 @@ export class Progress {
       const left = schedulesLeft(runner.waiting(), runner.results.values(), this.running)
       const text = progressText(place(), schedules(), left, performance.now() - this.began)
       this.erase()
-      stderr.write(text.slice(0, (stderr.columns ?? 80) - 1))
+      stderr.write(text.slice(0, (stderr.columns || 80) - 1))
     }, REDRAW_MILLISECONDS)
   }
 

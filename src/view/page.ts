@@ -1,27 +1,11 @@
 /** One page as the kernel's drgn scripts print it: a name and a value a line, flags joined by `|`. */
-
-/** What is known about a frame. Plain data. */
-export interface PageReport {
-  readonly pfn: number
-  /** Names of the set flags, without `PG_`. */
-  readonly flags: readonly string[]
-  readonly kind: string
-  readonly refcount: number
-  readonly mapcount: number
-  readonly index?: number
-  readonly mapping?: string
-  /** Where it is mapped. */
-  readonly maps?: readonly {
-    readonly mm: number
-    readonly hva: number
-    readonly vmaStart: number
-    readonly vmaEnd: number
-    readonly prot: string
-  }[]
-}
+import type { AddressReport, PageReport } from '../check/index.ts'
 
 const hex = (value: number): string => `0x${value.toString(16)}`
 
+const bitsText = (bits: readonly string[]): string => (bits.length === 0 ? '' : ` ${bits.join(' ')}`)
+
+/** The frame. */
 export function pageLines(page: PageReport): string[] {
   const lines = [
     `PFN: ${hex(page.pfn)}`,
@@ -33,8 +17,19 @@ export function pageLines(page: PageReport): string[] {
   ]
   if (page.mapping !== undefined) lines.push(`Mapping: ${page.mapping}`)
   if (page.index !== undefined) lines.push(`Index: ${hex(page.index)}`)
-  for (const map of page.maps ?? []) {
-    lines.push(`Mapped at: ${hex(map.hva)} in mm ${map.mm}, VMA ${hex(map.vmaStart)}-${hex(map.vmaEnd)} ${map.prot}`)
+  if (page.swapSlot !== undefined) lines.push(`Swap slot: ${page.swapSlot}`)
+  for (const { hva, mm, vmaStart, vmaEnd, prot, bits } of page.maps ?? []) {
+    lines.push(`Mapped at: ${hex(hva)} in mm ${mm}, VMA ${hex(vmaStart)}-${hex(vmaEnd)} ${prot}, PTE${bitsText(bits)}`)
   }
   return lines
+}
+
+/** A page of an mm: what its PTE says, who else translates it, and its frame. */
+export function addressLines({ mm, hva, state, swap, page, translations }: AddressReport): string[] {
+  const slot = swap === null ? '' : `, slot ${swap.slot} with ${swap.users} user${swap.users === 1 ? '' : 's'}`
+  const lines = [`Address: ${hex(hva)} in mm ${mm}: ${state}${slot}`]
+  for (const { holder, gfn, pfn, bits } of translations) {
+    lines.push(`Translated by: ${holder}${gfn === -1 ? '' : `, gfn ${hex(gfn)}`} -> PFN ${hex(pfn)}${bitsText(bits)}`)
+  }
+  return page === null ? lines : [...lines, ...pageLines(page)]
 }

@@ -8,6 +8,7 @@ import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { planUnits } from '../../src/check/index.ts'
 import { progressText, schedulesLeft } from '../../src/cli/progress.ts'
+import { PAGE_FLAG_NAMES, PG_ANON, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE } from '../../src/host/index.ts'
 import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
@@ -187,4 +188,31 @@ test('what is left: hunts as planned, trees that have not begun as the mean of t
   t.is(schedulesLeft(units, []), 200 + 100 + 400)
   t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
   t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)
+})
+
+test('page says what a page is at a step, who maps it, and what is wrong with the question', async (t) => {
+  const swapped = objects((await umbra(['page', 'swap-vs-warm', '--json', '--page', '0'])).out)[0]!
+  t.is(swapped['type'], 'page')
+  const mapped = await umbra(['page', 'fork-vs-warm', 'u1:', '--until', '1', '--page', '0'])
+  t.is(mapped.code, 0, mapped.err)
+  t.regex(mapped.out, /^Address: 0x[0-9a-f]+ in mm 1: mapped\n/)
+  t.regex(mapped.out, /\nTranslated by: spte of vm 1, gfn 0x80000 -> PFN 0x[0-9a-f]+ writable/)
+  t.regex(mapped.out, /\nTranslated by: TLB of vm 1 vcpu 0, gfn 0x80000 -> /)
+  t.regex(mapped.out, /\nFlags: (PG_\w+\|)*PG_anon\|PG_uptodate\n/)
+  t.regex(mapped.out, /\nMap count: 1\n(.*\n)*Mapped at: .* in mm 1, VMA .*, PTE writable young dirty\n/)
+  const frame = /PFN: (0x[0-9a-f]+)/.exec(mapped.out)![1]!
+  t.true(mapped.out.includes(`-> PFN ${frame} `))
+  for (const [option, value, message] of [
+    ['--until', '100k', /^umbra: --until is 100000; this schedule has \d+ events\n$/],
+    ['--page', '99', /^umbra: --page is 99; expected 0 to \d+\n$/],
+  ] as const) {
+    const refused = await umbra(['page', 'fork-vs-warm', 'u1:', option, value])
+    t.is(refused.code, 2)
+    t.regex(refused.err, message)
+  }
+})
+
+test('each page flag has its name', (t) => {
+  const named = { dirty: PG_DIRTY, swapcache: PG_SWAPCACHE, swapbacked: PG_SWAPBACKED, anon: PG_ANON, ksm: PG_KSM }
+  for (const [name, flag] of Object.entries(named)) t.is(PAGE_FLAG_NAMES[Math.log2(flag)], name)
 })

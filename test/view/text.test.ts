@@ -183,7 +183,7 @@ test('a page is printed as drgn prints it', (t) => {
       refcount: 2,
       mapcount: 1,
       index: 16,
-      maps: [{ mm: 3, hva: 0x10000, vmaStart: 0x10000, vmaEnd: 0x20000, prot: 'rw-' }],
+      maps: [{ mm: 3, hva: 0x10000, vmaStart: 0x10000, vmaEnd: 0x20000, prot: 'rw-', bits: ['young'] }],
     }),
     [
       'PFN: 0x1f',
@@ -193,7 +193,7 @@ test('a page is printed as drgn prints it', (t) => {
       'Reference count: 2',
       'Map count: 1',
       'Index: 0x10',
-      'Mapped at: 0x10000 in mm 3, VMA 0x10000-0x20000 rw-',
+      'Mapped at: 0x10000 in mm 3, VMA 0x10000-0x20000 rw-, PTE young',
     ],
   )
 })
