@@ -15,6 +15,7 @@ import { UsageError } from './options.ts'
 import type { Output } from './output.ts'
 import { LocalPool, ThreadPool } from './pool.ts'
 import type { UnitPool } from './pool.ts'
+import { litmus } from './litmus.ts'
 import { Progress } from './progress.ts'
 import { codeHash, writeResults } from './result-file.ts'
 import { chosen } from './scenario-names.ts'
@@ -24,6 +25,7 @@ import { version } from './version.ts'
 
 export interface CheckValues extends Omit<SearchConfig, 'policy'> {
   readonly list: boolean
+  readonly litmus: boolean
   readonly policy: string
   readonly time: number | undefined
   readonly memory: number | undefined
@@ -55,6 +57,7 @@ function parseShard(text: string): Shard {
 /** Explores the scenarios. */
 export async function check(values: CheckValues, operands: readonly string[], output: Output): Promise<ExitCode> {
   if (values.list) return list(output)
+  if (values.litmus) return litmus(values, output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
   const { seed, depth, schedules, preemptions } = values

@@ -149,6 +149,7 @@ const commands: Command[] = [
     },
     options: {
       list: { type: 'flag', summary: 'print the scenarios' },
+      litmus: { type: 'flag', summary: 'run the public SRCU litmus tests on each implementation instead' },
       policy: {
         type: 'choice',
         choices: ['pct', 'random', 'bounded', 'all'],
