@@ -10,6 +10,7 @@ import type { Invariant, TraceEvent, TraceStamp } from '../base/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
+import { ScenarioFailure } from './scenario-failure.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
 import { ChosenFailures } from './open-choices.ts'
@@ -110,9 +111,12 @@ export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
 }
 
 const DEFAULT_LIMIT = 20_000
+/** Switch points of the tasks after which a run counts as endless, whether or not they leave events. */
+const POINTS = 200_000
 
 /** Watches one run: counts, digests and keeps its events. */
 class Recorder {
+  stage: 'setup' | 'tasks' | 'end' = 'setup'
   steps = 0
   digest = 0x811c9dc5
   readonly trace: RecordedEvent[] = []
@@ -127,6 +131,12 @@ class Recorder {
 
   begin(): void {
     this.watching = true
+    this.stage = 'tasks'
+  }
+
+  /** All tasks have ended. */
+  ending(): void {
+    this.stage = 'end'
   }
 
   end(): void {
@@ -166,7 +176,7 @@ async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: Ru
     violation = auditor.finish()[0] ?? null
   } catch (error) {
     violation = violationOf(error, auditor)
-    if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
+    if (violation === null) failure = new ScenarioFailure(recorder.stage, error)
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
   return { violation, failure, schedule, steps: recorder.steps, digest: recorder.digest >>> 0, trace: recorder.trace }
@@ -191,6 +201,7 @@ async function runTasks<T>(
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
   recorder?.begin()
+  kernel.sched.patience.left = POINTS
   if (spec.world?.failures !== undefined) {
     kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
   }
@@ -207,6 +218,7 @@ async function runTasks<T>(
   )
   while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
   kernel.allocator.failures = null
+  recorder?.ending()
   await spec.end?.(world, state)
   await takeDown(world)
   recorder?.end()

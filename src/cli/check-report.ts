@@ -8,6 +8,7 @@ import type { Finding } from '../check/index.ts'
 import { plural } from '../view/index.ts'
 import { ExitCode } from './exit-code.ts'
 import type { Output } from './output.ts'
+import { fileOf } from './scenario-names.ts'
 import type { ScenarioUnits, UnitRunner } from './units.ts'
 
 /** Results of units, and why some have none. */
@@ -21,6 +22,8 @@ export class CheckReport {
   private explored = 0
   private violated = 0
   private failed = 0
+  /** Those of the failed that are scenarios of the user's own. */
+  private mistaken = 0
   private lost = 0
 
   constructor(output: Output, outcomes: Outcomes) {
@@ -37,8 +40,10 @@ export class CheckReport {
     this.schedules += schedules
     if (!stopped) this.explored++
     if (finding !== null) {
-      if (finding.invariant === null) this.failed++
-      else this.violated++
+      if (finding.invariant === null) {
+        if (fileOf(scenario) === undefined) this.failed++
+        else this.mistaken++
+      } else this.violated++
     }
     if (units.every(({ id }) => !results.has(id) && !died.has(id))) return
     const { output } = this
@@ -59,25 +64,37 @@ export class CheckReport {
 
   /** Prints the end. @param reason why the search ended early, or null */
   end(reason: string | null): ExitCode {
-    const { output, scenarios, schedules, violated, failed, lost } = this
+    const { output, scenarios, schedules, violated, failed, mistaken, lost } = this
     const unfinished = scenarios - this.explored
     const exitCode =
       violated > 0
         ? ExitCode.violation
         : failed + lost > 0
           ? ExitCode.internal
-          : unfinished > 0
-            ? ExitCode.budget
-            : ExitCode.consistent
+          : mistaken > 0
+            ? ExitCode.badInput
+            : unfinished > 0
+              ? ExitCode.budget
+              : ExitCode.consistent
     if (output.json) {
-      output.object({ type: 'verdict', exitCode, scenarios, schedules, violated, failed, lost, unfinished, reason })
+      output.object({
+        type: 'verdict',
+        exitCode,
+        scenarios,
+        schedules,
+        violated,
+        failed: failed + mistaken,
+        lost,
+        unfinished,
+        reason,
+      })
       return exitCode
     }
     const parts = [plural(scenarios, 'scenario'), plural(schedules, 'schedule')]
     if (unfinished > 0) parts.push(`${unfinished} not finished${reason === null ? '' : ` (${reason})`}`)
     if (lost > 0) parts.push(`${plural(lost, 'unit')} lost`)
     const message =
-      violated > 0 ? `VIOLATION in ${plural(violated, 'scenario')}` : failed > 0 ? 'FAILED' : 'no violation'
+      violated > 0 ? `VIOLATION in ${plural(violated, 'scenario')}` : failed + mistaken > 0 ? 'FAILED' : 'no violation'
     output.line(`${message}: ${parts.join(', ')}`)
     return exitCode
   }
