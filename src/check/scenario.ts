@@ -11,6 +11,7 @@ import type { PhysicalMemory } from '../hardware/index.ts'
 import type { Kernel } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
+import { ScenarioFailure } from './scenario-failure.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import type { AuditLevel } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
@@ -119,10 +120,13 @@ export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
 }
 
 const DEFAULT_LIMIT = 20_000
+/** Switch points of the tasks after which a run counts as endless, whether or not they leave events. */
+const POINTS = 200_000
 
 /** Watches one run: counts, digests and keeps its events. */
 class Recorder {
   static readonly opaque = true
+  stage: 'setup' | 'tasks' | 'end' = 'setup'
   steps = 0
   digest = 0x811c9dc5
   readonly trace: RecordedEvent[] = []
@@ -145,12 +149,14 @@ class Recorder {
   begin(world: World): void {
     this.watching = true
     this.world = world
+    this.stage = 'tasks'
   }
 
   /** All tasks have ended. */
-  tasksEnded(): void {
+  ending(): void {
     if (this.world !== null) this.look?.(this.world, this.steps)
     this.world = null
+    this.stage = 'end'
   }
 
   end(): void {
@@ -219,7 +225,7 @@ async function runScenario<T>(
     violation = auditor.finish()[0] ?? null
   } catch (error) {
     violation = violationOf(error, auditor)
-    if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
+    if (violation === null) failure = new ScenarioFailure(recorder.stage, error)
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
   spare.give(kernel.memory)
@@ -245,6 +251,7 @@ async function runTasks<T>(
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
   recorder?.begin(world)
+  kernel.sched.patience.left = POINTS
   if (spec.world?.failures !== undefined) {
     kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
   }
@@ -261,7 +268,7 @@ async function runTasks<T>(
   )
   while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
   kernel.allocator.failures = null
-  recorder?.tasksEnded()
+  recorder?.ending()
   await spec.end?.(world, state)
   await takeDown(world)
   recorder?.end()

@@ -9,6 +9,7 @@ import { coverageLines, plural } from '../view/index.ts'
 import type { ScenarioCoverage } from '../view/index.ts'
 import { ExitCode } from './exit-code.ts'
 import type { Output } from './output.ts'
+import { fileOf } from './scenario-names.ts'
 import { SourceLines } from './source-lines.ts'
 import type { ScenarioUnits, UnitRunner } from './units.ts'
 
@@ -24,6 +25,8 @@ export class CheckReport {
   private explored = 0
   private violated = 0
   private failed = 0
+  /** Those of the failed that are scenarios of the user's own. */
+  private mistaken = 0
   private lost = 0
   private readonly coverage: ScenarioCoverage[] = []
 
@@ -43,8 +46,10 @@ export class CheckReport {
     this.states += states
     if (!stopped) this.explored++
     if (finding !== null) {
-      if (finding.invariant === null) this.failed++
-      else this.violated++
+      if (finding.invariant === null) {
+        if (fileOf(scenario) === undefined) this.failed++
+        else this.mistaken++
+      } else this.violated++
     }
     if (units.every(({ id }) => !results.has(id) && !died.has(id))) return
     const { output } = this
@@ -88,7 +93,7 @@ export class CheckReport {
 
   /** Prints the end. @param reason why the search ended early, or null */
   end(reason: string | null): ExitCode {
-    const { output, scenarios, schedules, states, violated, failed, lost } = this
+    const { output, scenarios, schedules, states, violated, failed, mistaken, lost } = this
     const unfinished = scenarios - this.explored
     if (this.coverage.length > 0) this.printCoverage()
     const exitCode =
@@ -96,9 +101,11 @@ export class CheckReport {
         ? ExitCode.violation
         : failed + lost > 0
           ? ExitCode.internal
-          : unfinished > 0
-            ? ExitCode.budget
-            : ExitCode.consistent
+          : mistaken > 0
+            ? ExitCode.badInput
+            : unfinished > 0
+              ? ExitCode.budget
+              : ExitCode.consistent
     if (output.json) {
       output.object({
         type: 'verdict',
@@ -107,7 +114,7 @@ export class CheckReport {
         schedules,
         states,
         violated,
-        failed,
+        failed: failed + mistaken,
         lost,
         unfinished,
         reason,
@@ -119,7 +126,7 @@ export class CheckReport {
     if (unfinished > 0) parts.push(`${unfinished} not finished${reason === null ? '' : ` (${reason})`}`)
     if (lost > 0) parts.push(`${plural(lost, 'unit')} lost`)
     const message =
-      violated > 0 ? `VIOLATION in ${plural(violated, 'scenario')}` : failed > 0 ? 'FAILED' : 'no violation'
+      violated > 0 ? `VIOLATION in ${plural(violated, 'scenario')}` : failed + mistaken > 0 ? 'FAILED' : 'no violation'
     output.line(`${message}: ${parts.join(', ')}`)
     return exitCode
   }

@@ -4,7 +4,7 @@
  * R1 What it prints on stdout is the same with any number of workers.
  */
 import { availableParallelism } from 'node:os'
-import { planUnits, scenarios } from '../check/index.ts'
+import { nondeterminismOf, planUnits, scenarios } from '../check/index.ts'
 import type { Scenario, SearchConfig } from '../check/index.ts'
 import { tableLines } from '../view/index.ts'
 import { Budget } from './check-budget.ts'
@@ -15,15 +15,17 @@ import { UsageError } from './options.ts'
 import type { Output } from './output.ts'
 import { LocalPool, ThreadPool } from './pool.ts'
 import type { UnitPool } from './pool.ts'
+import { litmus } from './litmus.ts'
 import { Progress } from './progress.ts'
 import { codeHash, writeResults } from './result-file.ts'
-import { chosen } from './scenario-names.ts'
+import { chosen, fileOf } from './scenario-names.ts'
 import { UnitRunner, unitsOfShard } from './units.ts'
 import type { Shard } from './units.ts'
 import { version } from './version.ts'
 
 export interface CheckValues extends Omit<SearchConfig, 'policy'> {
   readonly list: boolean
+  readonly litmus: boolean
   readonly policy: string
   readonly time: number | undefined
   readonly memory: number | undefined
@@ -56,8 +58,10 @@ function parseShard(text: string): Shard {
 /** Explores the scenarios. */
 export async function check(values: CheckValues, operands: readonly string[], output: Output): Promise<ExitCode> {
   if (values.list) return list(output)
+  if (values.litmus) return litmus(values, output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
+  for (const scenario of wanted) if (fileOf(scenario.name) !== undefined) await requireDeterminism(scenario)
   const { seed, depth, schedules, preemptions, states, coverage } = values
   const config: SearchConfig = {
     policy: values.policy as SearchConfig['policy'],
@@ -107,6 +111,16 @@ export async function check(values: CheckValues, operands: readonly string[], ou
     writeResults(values.out, { asked, shards: [shard.number], results: runner.results, died: runner.died })
   }
   return report.end(budget.reason())
+}
+
+/** A shipped scenario is tested for it. @throws UsageError */
+async function requireDeterminism(scenario: Scenario): Promise<void> {
+  const differs = await nondeterminismOf(scenario)
+  if (differs === null) return
+  throw new UsageError(
+    `${scenario.name} is not deterministic: ${differs}`,
+    'take randomness from kernel.random or sched.choose, time from sched.now, and keep no state between two runs',
+  )
 }
 
 function createPool(

@@ -156,6 +156,7 @@ const commands: Command[] = [
     },
     options: {
       list: { type: 'flag', summary: 'print the scenarios' },
+      litmus: { type: 'flag', summary: 'run the public SRCU litmus tests on each implementation instead' },
       policy: {
         type: 'choice',
         choices: ['prove', 'pct', 'random', 'bounded', 'all'],

@@ -15,6 +15,7 @@ import { VirtualClock } from './clock.ts'
 import { nextTurn } from './host-loop.ts'
 import { LockOrder } from './lock-order.ts'
 import { begin, park, step } from './park.ts'
+import { Patience } from './patience.ts'
 import { fifo } from './policy.ts'
 import type { Access, Decision, Policy } from './policy.ts'
 import type { SchedulerOptions, SpawnOptions } from './scheduler-options.ts'
@@ -33,6 +34,7 @@ export class Scheduler {
   readonly random: Random
   readonly trace: Trace
   readonly lockOrder: LockOrder = new LockOrder()
+  readonly patience: Patience = new Patience()
   /** True when a switch point could stop the running task: guard `point` with it. */
   contended = false
   /** True when open choices are explored: guard `choose` with it, where asking is not free. Immutable. */
@@ -154,6 +156,7 @@ export class Scheduler {
   async point(object: object, access: Access, what: string): Promise<void> {
     const task = this.current
     task.where = what
+    this.patience.use(task)
     this.policy.footprint?.(task, object, access)
     this.wakeSpinners()
     if (this.ready.length > 0) {
@@ -178,6 +181,7 @@ export class Scheduler {
   async yieldNow(): Promise<void> {
     const task = this.current
     task.where = 'yield'
+    this.patience.use(task)
     this.wakeSpinners()
     if (this.ready.length === 0) {
       if (this.policy.opened === undefined && this.bursts.isOver()) await this.breathe(task)

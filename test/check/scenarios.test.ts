@@ -1,9 +1,11 @@
 /** The scenarios: what they leave to the explorer happens, and those that break the rules of a scenario are named. */
 import test from 'ava'
 import type { TraceEvent } from '../../src/base/index.ts'
-import { nextPlan, scenarios } from '../../src/check/index.ts'
-import type { RecordedEvent, Scenario } from '../../src/check/index.ts'
+import { defineScenario, findingOf, nextPlan, nondeterminismOf, scenarios } from '../../src/check/index.ts'
+import type { RecordedEvent, Scenario, World } from '../../src/check/index.ts'
 import { bounded } from '../../src/sched/index.ts'
+
+const LONG = process.env['UMBRA_LONG'] === '1'
 
 const named = (name: string): Scenario => scenarios.find((scenario) => scenario.name === name)!
 
@@ -34,4 +36,56 @@ test('an allocation of a fault fails, with no preemption', async (t) => {
 test('hardware fills a TLB that no instruction asked for', async (t) => {
   t.true(await reaches(named('unmap-vs-speculation'), 0, fills))
   t.true(await reaches(named('unmap-vs-speculation-shadow'), 0, fills))
+})
+
+type Body = (world: World) => Promise<void>
+
+const bad = (body: Body, more: { readonly setup?: Body; readonly end?: Body } = {}): Scenario =>
+  defineScenario({
+    name: 'bad',
+    what: 'a mistake',
+    invariants: [],
+    world: { vm: null, pages: 1 },
+    tasks: { one: body },
+    ...more,
+  })
+
+const fine: Body = () => Promise.resolve()
+const throws: Body = () => Promise.reject(new Error('not mine'))
+
+test('a scenario that throws is reported with the task, or the stage, and the place', async (t) => {
+  const place = String.raw`failed: not mine, at \S*scenarios\.test\.[jt]s:\d+:\d+`
+  t.regex(findingOf(await bad(throws).run(bounded())) ?? '', new RegExp(`^task one ${place}`))
+  t.regex(findingOf(await bad(fine, { setup: throws }).run(bounded())) ?? '', new RegExp(`^setup ${place}`))
+  t.regex(findingOf(await bad(fine, { end: throws }).run(bounded())) ?? '', new RegExp(`^end ${place}`))
+})
+
+test('a scenario that awaits something foreign is reported with the task and its last switch point', async (t) => {
+  const waits = bad(async ({ kernel }) => {
+    await kernel.sched.yieldNow()
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  })
+  t.regex(findingOf(await waits.run(bounded())) ?? '', /^task one failed: foreign await: .*, after 'yield'/)
+})
+
+test('a scenario that never ends is I11, even if it leaves no event', async (t) => {
+  const { violation } = await bad(async ({ kernel }) => {
+    for (;;) await kernel.sched.yieldNow()
+  }).run(bounded())
+  t.is(violation?.invariant, 'I11')
+  t.regex(violation?.what ?? '', /task one goes round and round, last at 'yield'/)
+})
+
+test('a scenario that is not a function of its schedule is found by two runs', async (t) => {
+  let runs = 0
+  const changes = bad(async ({ thread, ram }) => thread.store64(ram, BigInt(++runs)))
+  t.regex((await nondeterminismOf(changes)) ?? '', /^event \d+ is mem_store of one .*value=1.* and mem_store .*value=2/)
+  t.is(await nondeterminismOf(bad(fine)), null)
+})
+
+test('the shipped scenarios are functions of their schedules', async (t) => {
+  for (const [index, scenario] of scenarios.entries()) {
+    if (!LONG && index % 16 !== 0) continue
+    t.is(await nondeterminismOf(scenario), null, scenario.name)
+  }
 })

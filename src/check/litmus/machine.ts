@@ -53,7 +53,8 @@ export class Following implements Policy {
       const proc = this.witness[this.at]!
       if ((this.made[proc] ?? 0) > this.before[this.at]!) continue
       if (kind === 'point' && running.name === `P${proc}`) return 0
-      const index = ready.findIndex((task) => task.name === `P${proc}`)
+      // Who yields waits for somebody else: as good as blocked.
+      const index = ready.findIndex((task) => task.name === `P${proc}` && (kind === 'point' || task !== running))
       if (index >= 0) return kind === 'point' ? index + 1 : index
     }
     return 0
@@ -86,9 +87,8 @@ export class LitmusRun {
   async run(procs: readonly Process[]): Promise<void> {
     const { sched } = this
     // The tasks are spawned in one step of a task that then ends: no decision comes before them.
-    await sched.run('litmus', () => {
+    await sched.run('litmus', async () => {
       for (const [proc, steps] of procs.entries()) sched.spawn(`P${proc}`, () => this.process(proc, steps))
-      return Promise.resolve()
     })
   }
 

@@ -14,7 +14,10 @@ import { Following, LitmusRun } from './machine.ts'
 import type { MakeSrcu } from './machine.ts'
 import { allowedOutcomes } from './oracle.ts'
 import { outcomeText } from './program.ts'
-import type { Litmus } from './tests.ts'
+import type { Litmus, Misuse } from './tests.ts'
+
+/** Every implementation. */
+export const srcuKinds: readonly SrcuKind[] = ['tiny', 'classic', 'counted']
 
 export interface LitmusOptions {
   /** Preemptions of the schedules that are all run, if they are no more than `schedules`. Default 1. */
@@ -86,4 +89,24 @@ export async function runLitmus(test: Litmus, kind: SrcuKind, options: LitmusOpt
     schedules,
     wrong,
   }
+}
+
+export interface MisuseResult {
+  readonly name: string
+  readonly kind: SrcuKind
+  /** What the API said, or null. */
+  readonly reported: string | null
+  readonly wrong: string | null
+}
+
+/** Runs what the API has to refuse. */
+export async function runMisuse({ name, procs, reported: expected }: Misuse, kind: SrcuKind): Promise<MisuseResult> {
+  let reported: string | null = null
+  try {
+    await new LitmusRun(kind, bounded(), procs).run(procs)
+  } catch (error) {
+    reported = error instanceof Error ? error.message : String(error)
+  }
+  const isRight = expected === null ? reported === null : reported !== null && expected.test(reported)
+  return { name, kind, reported, wrong: isRight ? null : (reported ?? 'nothing was reported') }
 }

@@ -86,7 +86,7 @@ export const litmusTests: readonly Litmus[] = [
     'C-srcu-nest-2',
     'Never',
     'nested sections of one domain',
-    ['lock s r3; r1 = x; lock s r4; r2 = y; unlock s r4; unlock s r3', GRACE],
+    ['lock s r3; r2 = y; lock s r4; r1 = x; unlock s r4; unlock s r3', GRACE],
     NEW_AND_OLD,
   ),
   litmus(
@@ -193,13 +193,13 @@ export const misuses: readonly Misuse[] = [
     name: 'C-srcu-nest-4',
     what: 'three locks, two unlocks',
     procs: [process('lock t r3; r2 = y; lock s r4; lock s r5; unlock t r3; r1 = x; unlock s r4')],
-    reported: /ends? .*section|inside/,
+    reported: /ended holding srcu s/,
   },
   {
     name: 'C-srcu-misnest',
     what: 'an unlock without its lock',
     procs: [process('lock s r3; unlock s r3; unlock s r3')],
-    reported: /unlock/,
+    reported: /it is in no section/,
   },
   {
     name: 'C-srcu-misnest-not',
