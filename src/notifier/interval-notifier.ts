@@ -238,7 +238,8 @@ export class IntervalSubscriptions {
 
   protected applyDeferred(): void {
     for (const sub of this.deferred) {
-      if (sub.mm === null) throw new KernelBug(`the tree is told to forget ${sub.describe()}, whose removal has returned`, 'I5')
+      if (sub.mm === null)
+        throw new KernelBug(`the tree is told to forget ${sub.describe()}, whose removal has returned`, 'I5')
       sub.isDeferred = false
       if (sub.isLinked) this.tree.remove(sub)
       else this.tree.insert(sub)

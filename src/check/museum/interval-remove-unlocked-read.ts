@@ -41,11 +41,14 @@ export const intervalRemoveUnlockedRead: Exhibit = {
     'The end of the invalidation takes the lock, raises the sequence, and is about to take the node out of the tree. The remover',
     'reads the sequence without the lock, sees it change, returns and frees the node. The repair reads it under the lock.',
   ],
-  correct: ['wait_event(subscriptions->wq,', '    mmu_interval_seq_released(subscriptions, seq)); /* takes the lock */'],
+  correct: [
+    'wait_event(subscriptions->wq,',
+    '    mmu_interval_seq_released(subscriptions, seq)); /* takes the lock */',
+  ],
   historical: ['wait_event(subscriptions->wq,', '    READ_ONCE(subscriptions->invalidate_seq) != seq);'],
   breaks: 'I5',
-  schedules: 400,
-  shortest: { preemptions: 2, steps: 40 },
+  schedules: 90,
+  shortest: { preemptions: 2, steps: 20 },
   scenario: defineScenario({
     name: 'dontneed-against-interval-remove',
     what: 'an interval is removed while pages below it are taken away',

@@ -60,15 +60,34 @@ export interface HuntExhibitOptions {
  */
 export async function huntExhibit(exhibit: Exhibit, options: HuntExhibitOptions = {}): Promise<Catch | null> {
   const { scenario, parts } = withBug(exhibit)
-  const most = options.most ?? exhibit.schedules
-  const length = await switchPoints(exhibit.scenario)
+  const points = await switchPoints(exhibit.scenario)
+  const wanted = { seed: options.seed ?? 1, most: options.most ?? exhibit.schedules, points }
+  const { run, schedules } = await huntFor(scenario, parts, wanted, ({ invariant }) => invariant === exhibit.breaks)
+  return run === null ? null : { run, schedules }
+}
+
+/** Looks for a violation of any invariant. @returns the run, or null after `most` schedules */
+export async function huntAny(
+  scenario: Scenario,
+  parts: WorldParts,
+  options: { readonly most: number },
+): Promise<{ readonly run: Run | null; readonly schedules: number }> {
+  const points = await switchPoints(scenario)
+  return huntFor(scenario, parts, { seed: 1, most: options.most, points }, () => true)
+}
+
+async function huntFor(
+  scenario: Scenario,
+  parts: WorldParts,
+  { seed, most, points }: { readonly seed: number; readonly most: number; readonly points: number },
+  isIt: (violation: Violation) => boolean,
+): Promise<{ readonly run: Run | null; readonly schedules: number }> {
   for (let schedules = 1; schedules <= most; schedules++) {
-    const seed = (options.seed ?? 1) * SEED_STRIDE + schedules
-    const run = await scenario.run(pct(seed, DEPTH, length), { parts })
+    const run = await scenario.run(pct(seed * SEED_STRIDE + schedules, DEPTH, points), { parts })
     if (run.failure !== null) throw run.failure
-    if (run.violation?.invariant === exhibit.breaks) return { schedules, run }
+    if (run.violation !== null && isIt(run.violation)) return { schedules, run }
   }
-  return null
+  return { schedules: most, run: null }
 }
 
 /** Replays a line with the bug, with its events. */
