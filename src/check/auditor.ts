@@ -37,7 +37,8 @@ export interface AuditorOptions {
 const SWEEP_EVERY = { off: Infinity, sampled: 50_000, all: 2_000 }
 
 export class Auditor {
-  static readonly opaque = true
+  /** What is judged depends on the five audits and the world, never on these. */
+  static readonly opaque: readonly string[] = ['violations', 'stop', 'untilSweep', 'stamp', 'detach']
   readonly level: AuditLevel
   readonly violations: Violation[] = []
   readonly ledger: Ledger = new Ledger()
@@ -79,14 +80,28 @@ export class Auditor {
    */
   finish(): readonly Violation[] {
     this.detach()
-    if (this.level === 'off') return this.violations
     this.stop = false
+    this.judgeEnd()
+    return this.violations
+  }
+
+  /**
+   * Judges the present moment as a whole.
+   * @param sleeping names of the tasks that sleep
+   */
+  judgeState(sleeping: readonly string[]): void {
+    this.translations.sweep()
+    this.protocol.judgeSleep(sleeping)
+  }
+
+  /** Judges what may not be open, unbalanced or leaked when everything has ended. */
+  judgeEnd(): void {
+    if (this.level === 'off') return
     this.translations.sweep()
     this.protocol.finish()
     this.ledger.count('I14')
     for (const leak of this.world.leaks()) this.report('I14', leak, {})
     for (const open of this.world.openCounters()) this.report('I6', open, {})
-    return this.violations
   }
 
   private observe(event: TraceEvent, stamp: TraceStamp): void {

@@ -141,7 +141,8 @@ const commands: Command[] = [
     ],
     operand: {
       name: 'NAME...',
-      summary: 'scenarios, or beginnings of their names; without any, all',
+      summary:
+        'scenarios, or beginnings of their names; FILE.js or FILE.js#NAME of your own; exhibit:NAME with its bug; none: all shipped',
       required: false,
       most: Infinity,
       completes: SCENARIO_NAMES,
@@ -182,6 +183,26 @@ const commands: Command[] = [
         summary: 'stop after so many seconds, with the verdict so far',
         placeholder: 'SECONDS',
       },
+      memory: {
+        type: 'count',
+        least: 16,
+        summary: 'stop when a thread has so many MiB of heap in use, with the verdict so far',
+        placeholder: 'MIB',
+      },
+      workers: {
+        type: 'count',
+        default: '1',
+        most: 256,
+        summary: 'threads that search; 0: one for each core. What is printed does not depend on it',
+        placeholder: 'N',
+      },
+      shard: {
+        type: 'text',
+        default: '1/1',
+        summary: 'run only part I of N of the work; umbra merge puts the parts together',
+        placeholder: 'I/N',
+      },
+      out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
     },
     examples: [
       ['umbra check unmap', 'every scenario whose name begins with unmap'],
@@ -190,6 +211,21 @@ const commands: Command[] = [
     async run(values, _, output, operands) {
       const { check } = await import('./check.ts')
       return check(values, operands, output)
+    },
+  }),
+  defineCommand({
+    name: 'merge',
+    summary: 'put result files of umbra check --out together: one verdict',
+    details: [
+      'Files of one check, split with --shard, in any order. Counts add, bugs are put together as a set. A shard or a unit of work ' +
+        'that is in no file is named, and the exit code is 3; files of another configuration or of other code are refused.',
+    ],
+    operand: { name: 'FILE...', summary: 'files of umbra check --out', required: true, most: Infinity, completes: [] },
+    options: { out: { type: 'file', summary: 'write what they come to as one file' } },
+    examples: [['umbra merge part-1.jsonl part-2.jsonl', 'two shards']],
+    async run(values, _, output, operands) {
+      const { merge } = await import('./merge.ts')
+      return merge(values, operands, output)
     },
   }),
   defineCommand({

@@ -11,6 +11,7 @@
  */
 import { GiB, KernelBug, KernelError, PAGE_SIZE, Wasm, hex } from '../base/index.ts'
 import type { Hpa, Pfn, WasmMemory } from '../base/index.ts'
+import { ScratchArea } from './scratch.ts'
 import { StoreRecorder } from './store-recorder.ts'
 import type { DigestHalf } from './store-recorder.ts'
 
@@ -43,6 +44,8 @@ export class PhysicalMemory {
   /** Byte offset in `memory` of the engine's own area, and its length. Immutable. */
   readonly scratchOffset: number
   readonly scratchBytes: number
+  /** Who has which part of that area. */
+  readonly scratch: ScratchArea
   /** True while stores are journaled or digested: an engine must then store through the methods too. */
   recording = false
   private readonly view: DataView
@@ -71,6 +74,7 @@ export class PhysicalMemory {
     this.u8 = new Uint8Array(buffer, 0, this.byteLength)
     this.i32 = new Int32Array(buffer, 0, this.byteLength / 4)
     this.view = new DataView(buffer, 0, this.byteLength)
+    this.scratch = new ScratchArea(new Uint8Array(buffer), this.scratchOffset, scratchBytes)
     this.bytes = this.u8
     this.words = new Uint32Array(buffer, 0, this.byteLength / 4)
     this.recorder = new StoreRecorder(this.i32, frames)

@@ -21,6 +21,7 @@
  * R2 A TLB may forget an entry, but never answers with one that a flush has covered.
  * R3 A flush by ASID, with or without a page, spares global entries; a flush of all ASIDs takes them too.
  * R4 Replacement is round robin within a set, so a run repeats.
+ * R5 Entries vanish in two places only, `clear` and `flushAll`; both tell the listener.
  */
 import { KernelError } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
@@ -46,6 +47,14 @@ export interface TlbOptions {
   readonly offset?: number
 }
 
+/** Hears of every translation that a TLB forgets, for whatever reason, so that it may keep a copy of what the TLB knows. */
+export interface TlbListener {
+  /** The TLB has forgotten its entry for a page, in some context. */
+  droppedPage(page: number): void
+  /** The TLB has forgotten everything. */
+  droppedAll(): void
+}
+
 /** Counters that only grow; no part of the protocol state. */
 export class TlbStats {
   static readonly opaque = true
@@ -66,6 +75,8 @@ export class Tlb {
   readonly words: Int32Array
   /** Number of valid entries. */
   valid = 0
+  /** Is told before the call that forgets returns (R5). Set by the owner of a copy. */
+  listener: TlbListener | null = null
   private readonly floats: Float64Array
   private readonly setMask: number
   /** Next way to replace, one a set. */
@@ -212,6 +223,7 @@ export class Tlb {
     this.valid = 0
     this.pieces = 0
     this.stats.flushed += removed
+    this.listener?.droppedAll()
     return removed
   }
 
@@ -311,6 +323,7 @@ export class Tlb {
 
   private clear(index: number): void {
     const at = index * TLB_WORDS_PER_ENTRY
+    if (this.listener !== null) this.listener.droppedPage(this.pageAt(index))
     if (this.leafShiftAt(index) !== 0) this.pieces--
     for (let word = 0; word < TLB_WORDS_PER_ENTRY; word++) this.words[at + word] = 0
     this.valid--

@@ -5,7 +5,7 @@
  * R2 There is one SRCU for the callouts of all its mms (Linux: the static `srcu` of mm/mmu_notifier.c).
  * R3 Frames above `frames` are the devices': swap slots, then disk blocks. Nobody maps them.
  */
-import { KernelBug, KernelError, PAGE_SIZE } from '../base/index.ts'
+import { KernelBug, KernelError, MiB, PAGE_SIZE } from '../base/index.ts'
 import type { Hva, Pfn, Random, Trace } from '../base/index.ts'
 import { PhysicalMemory } from '../hardware/index.ts'
 import { createSrcu, mmuNotifierSrcu } from '../notifier/index.ts'
@@ -50,6 +50,8 @@ export interface KernelOptions {
   readonly diskPages?: number
   /** change_pte inside a start/end window (v3.7), or without one (the seed's commit). Default `bracketed`. */
   readonly changePte?: 'bracketed' | 'unbracketed'
+  /** Bytes behind the frames for the tables of execution engines. Default: an eighth of the frames, at most 16 MiB. */
+  readonly scratchBytes?: number
   /** Called when the surrounding program has had its turn. */
   readonly onTurn?: () => void
 }
@@ -70,6 +72,7 @@ export interface FileOptions {
 }
 
 const MAX_FRAMES: number = 2 ** 19
+const MAX_SCRATCH: number = 16 * MiB
 
 export class Kernel {
   readonly options: HostOptions
@@ -120,7 +123,8 @@ export class Kernel {
     })
     this.trace = this.sched.trace
     this.random = this.sched.random
-    this.memory = new PhysicalMemory(frames + swapPages + diskPages)
+    const scratchBytes = options.scratchBytes ?? Math.min((frames * PAGE_SIZE) / 8, MAX_SCRATCH)
+    this.memory = new PhysicalMemory(frames + swapPages + diskPages, { scratchBytes })
     this.pages = new PageMap(this.sched, frames)
     this.lru = new Lru(this.pages)
     this.reclaim = this.newReclaim()

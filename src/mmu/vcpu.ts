@@ -172,6 +172,23 @@ export class Vcpu {
     return this.translate(page, Access.write, this.context.writeIndex)
   }
 
+  /**
+   * Host physical address of a guest virtual page if the TLB knows it, else -1: as the translations above, but nothing
+   * is walked and nothing changes.
+   */
+  known(page: number, access: Access): number {
+    const tlb = this.tlb.forAccess(access)
+    const index = this.indexOf(access)
+    const hit = tlb.lookup(page, index === MMU_INDEX_BARE ? 0 : this.context.asid, this.vm.vmid, index)
+    return hit < 0 ? -1 : hpaOf(tlb.pfnAt(hit))
+  }
+
+  /** A number for what translations of an access depend on: while it is the same, so is what the TLB answers. */
+  contextKey(access: Access): number {
+    const index = this.indexOf(access)
+    return index === MMU_INDEX_BARE ? 0 : (this.context.asid << 5) | index
+  }
+
   /** The privilege, SUM or MXR changed. @param bits CONTEXT_* */
   setContext(bits: number): void {
     this.context.set(bits)
@@ -191,6 +208,15 @@ export class Vcpu {
     else this.tlb.flushVmid(this.vm.vmid)
     this.vm.mmu.guestFence(this, page, asid)
     this.onFlush?.()
+  }
+
+  private indexOf(access: Access): number {
+    const { context } = this
+    return access === Access.read
+      ? context.readIndex
+      : access === Access.write
+        ? context.writeIndex
+        : context.fetchIndex
   }
 
   private translate(page: number, access: Access, index: number): number {
@@ -252,8 +278,7 @@ export class Vcpu {
     frameShift: number,
   ): void {
     const { context, vm } = this
-    const index =
-      access === Access.read ? context.readIndex : access === Access.write ? context.writeIndex : context.fetchIndex
+    const index = this.indexOf(access)
     this.tlb.forAccess(access).fill(page, context.asid, vm.vmid, index, global, pfn, frame, shift, frameShift)
     noteFill(this, page, frame, pfn, access)
   }

@@ -72,13 +72,14 @@ for (const exhibit of mostOfEach()) {
   })
 }
 
+const named = (fates: readonly Fate[]): string[] =>
+  fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
+
 test('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
   t.timeout(300_000)
   // By default the family whose bugs need the fewest schedules; all of them in the long form.
   const only = LONG ? {} : { only: ({ mutation }: Mutant) => mutation.name === 'missing-notifier' }
   const { killed, total, survivors, refuted } = await mutationScore(only)
-  const named = (fates: readonly Fate[]): string[] =>
-    fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
   t.log(`mutation score ${killed}/${total}; survivors: ${named(survivors).join(', ') || 'none'}`)
   t.deepEqual(named(survivors), [])
   t.deepEqual(named(refuted), [])

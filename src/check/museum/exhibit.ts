@@ -45,3 +45,13 @@ export interface Exhibit {
   /** What has the bug: parts of the world, or the scenario with a client that has it. */
   readonly bug: WorldParts | Scenario
 }
+
+/** A scenario with parts of its world replaced. */
+export const withParts = (scenario: Scenario, parts: WorldParts): Scenario => ({
+  ...scenario,
+  run: (policy, options) => scenario.run(policy, { ...options, parts }),
+  start: (policy) => scenario.start(policy, { parts }),
+})
+
+/** The scenario of an exhibit as its bug would have it. */
+export const withBug = ({ bug, scenario }: Exhibit): Scenario => ('run' in bug ? bug : withParts(scenario, bug))

@@ -27,7 +27,7 @@ import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
-export { FAMILIES } from './exhibit.ts'
+export { FAMILIES, withBug } from './exhibit.ts'
 export { clearWithinBound, huntExhibit, replayExhibit, shortestOf, tryExhibit } from './trial.ts'
 export type { Catch, Clear, Clearance, HuntExhibitOptions, Trial } from './trial.ts'
 export { mutationScore } from './score.ts'

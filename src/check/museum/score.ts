@@ -3,6 +3,7 @@
  *
  * R1 Hunts are PCT of depth 3, as an exhibit's; the same score in every run.
  */
+import { withParts } from './exhibit.ts'
 import { huntAny } from './trial.ts'
 import { mutants } from './families.ts'
 import type { Mutant } from './families.ts'
@@ -41,7 +42,7 @@ export async function mutationScore(options: ScoreOptions = {}): Promise<Score> 
   for (const mutant of mutants()) {
     if (options.only?.(mutant) === false) continue
     const { scenario, mutation } = mutant
-    const { run, schedules } = await huntAny(scenario, mutation.parts, {
+    const { run, schedules } = await huntAny(withParts(scenario, mutation.parts), {
       most: mutant.equivalent === null ? most : Math.ceil(most / 10),
     })
     const fate = { mutant, killedBy: run?.violation?.invariant ?? null, schedules }

@@ -10,24 +10,13 @@ import { boundedVerdict, searchBounded, shortest } from '../explore/index.ts'
 import type { Shortest, ShortestOptions } from '../explore/index.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import type { Violation } from '../violation.ts'
-import type { WorldParts } from '../world.ts'
+import { withBug } from './exhibit.ts'
 import type { Exhibit } from './exhibit.ts'
 
 /** Ordered events that a schedule looks for. */
 const DEPTH = 3
 /** Keeps the schedules of two seeds apart. */
 const SEED_STRIDE = 1_000_003
-
-/** A scenario and what is replaced in it. */
-interface Played {
-  readonly scenario: Scenario
-  readonly parts: WorldParts
-}
-
-/** What plays an exhibit with its bug. */
-function withBug({ bug, scenario }: Exhibit): Played {
-  return 'run' in bug ? { scenario: bug, parts: {} } : { scenario, parts: bug }
-}
 
 /** Switch points of all tasks, roughly: each of them in turn goes first, while the others are ready. */
 async function switchPoints(scenario: Scenario): Promise<number> {
@@ -59,31 +48,31 @@ export interface HuntExhibitOptions {
  * @throws what ended a run and is no violation
  */
 export async function huntExhibit(exhibit: Exhibit, options: HuntExhibitOptions = {}): Promise<Catch | null> {
-  const { scenario, parts } = withBug(exhibit)
   const points = await switchPoints(exhibit.scenario)
   const wanted = { seed: options.seed ?? 1, most: options.most ?? exhibit.schedules, points }
-  const { run, schedules } = await huntFor(scenario, parts, wanted, ({ invariant }) => invariant === exhibit.breaks)
+  const { run, schedules } = await huntFor(withBug(exhibit), wanted, ({ invariant }) => invariant === exhibit.breaks)
   return run === null ? null : { run, schedules }
 }
 
-/** Looks for a violation of any invariant. @returns the run, or null after `most` schedules */
-export async function huntAny(
-  scenario: Scenario,
-  parts: WorldParts,
-  options: { readonly most: number },
-): Promise<{ readonly run: Run | null; readonly schedules: number }> {
+/** What a hunt came to: the run, or null after so many schedules. */
+interface Hunted {
+  readonly run: Run | null
+  readonly schedules: number
+}
+
+/** Looks for a violation of any invariant. */
+export async function huntAny(scenario: Scenario, options: { readonly most: number }): Promise<Hunted> {
   const points = await switchPoints(scenario)
-  return huntFor(scenario, parts, { seed: 1, most: options.most, points }, () => true)
+  return huntFor(scenario, { seed: 1, most: options.most, points }, () => true)
 }
 
 async function huntFor(
   scenario: Scenario,
-  parts: WorldParts,
   { seed, most, points }: { readonly seed: number; readonly most: number; readonly points: number },
   isIt: (violation: Violation) => boolean,
-): Promise<{ readonly run: Run | null; readonly schedules: number }> {
+): Promise<Hunted> {
   for (let schedules = 1; schedules <= most; schedules++) {
-    const run = await scenario.run(pct(seed * SEED_STRIDE + schedules, DEPTH, points), { parts })
+    const run = await scenario.run(pct(seed * SEED_STRIDE + schedules, DEPTH, points))
     if (run.failure !== null) throw run.failure
     if (run.violation !== null && isIt(run.violation)) return { schedules, run }
   }
@@ -92,14 +81,14 @@ async function huntFor(
 
 /** Replays a line with the bug, with its events. */
 export async function replayExhibit(exhibit: Exhibit, schedule: string): Promise<Run> {
-  const { scenario, parts } = withBug(exhibit)
-  return scenario.run(replay(decodeSchedule(schedule)), { parts, record: true })
+  const scenario = withBug(exhibit)
+  return scenario.run(replay(decodeSchedule(schedule)), { record: true })
 }
 
 /** The shortest schedule that shows the bug. */
 export async function shortestOf(exhibit: Exhibit, found: Run, options: ShortestOptions = {}): Promise<Shortest> {
-  const { scenario, parts } = withBug(exhibit)
-  return shortest(scenario, found, { ...options, parts })
+  const scenario = withBug(exhibit)
+  return shortest(scenario, found, options)
 }
 
 /** What is known of a scenario without the bug. */

@@ -17,6 +17,8 @@ export class ReservationTable {
   private readonly sizes: Uint8Array
   /** How many are reserved: stores look no further while it is 0. */
   live = 0
+  /** Changes whenever something is reserved. */
+  version = 0
 
   constructor(harts: number) {
     this.addresses = new Float64Array(harts).fill(-1)
@@ -25,6 +27,7 @@ export class ReservationTable {
 
   reserve(hart: number, address: number, size: number): void {
     if (this.addresses[hart] === -1) this.live++
+    this.version++
     this.addresses[hart] = address
     this.sizes[hart] = size
   }
@@ -57,6 +60,15 @@ export class ReservationTable {
   reservationSet(hart: number): number {
     const address = this.addresses[hart] as number
     return address === -1 ? -1 : address - (address % RESERVATION_SET)
+  }
+
+  /** True if a hart other than this one has a reservation that a store to these bytes may end. */
+  othersReserve(hart: number, address: number, size: number): boolean {
+    for (let other = 0; other < this.addresses.length; other++) {
+      const set = this.reservationSet(other)
+      if (other !== hart && set !== -1 && address < set + RESERVATION_SET && address + size > set) return true
+    }
+    return false
   }
 
   /** True if the hart holds a reservation. */

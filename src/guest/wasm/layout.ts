@@ -1,0 +1,59 @@
+/**
+ * Where generated code finds a hart's registers and tables: one area of the memory's scratch a hart, all offsets relative
+ * to its start, so that the same code serves every hart.
+ *
+ * | offset | what |
+ * |---|---|
+ * | 0 | `HartState`: x0-x31, pc, CSRs, f0-f31, 8 bytes each |
+ * | 768 | the words of `Word` |
+ * | 1024 | free for engines |
+ * | 4096 | the three fast TLBs, read, write, execute, of `FAST_ROWS` rows each |
+ * | `JUMP_CACHE` | `JUMP_ROWS` rows of 16 bytes, the translator's |
+ *
+ * A row of a fast TLB is 16 bytes: a 64-bit tag, and at 8 the 32-bit number that added to the low half of a guest address
+ * gives its place in the memory. It answers the access of `size` bytes at `gva` if
+ *
+ *     tag == (gva & (-4096 | (size - 1)) | context
+ *
+ * with the 64-bit context word of the kind of access: so a misaligned access never hits, nor one that crosses pages, nor
+ * one in another context. Contexts have bits 3 to 11 and are never 0: a row of zeros is empty.
+ *
+ * R1 Nothing in here is an absolute address: the area's start is a parameter of generated code.
+ */
+
+/** Rows of each fast TLB, direct mapped by the low bits of the page number. */
+export const FAST_ROWS = 4096
+export const FAST_ROW_BYTES = 16
+/** Of a row's fields. */
+export const ROW_TAG = 0
+export const ROW_ADDEND = 8
+export const FAST_TLB_BYTES: number = FAST_ROWS * FAST_ROW_BYTES
+
+/** Byte offsets of the words that engines share with JavaScript, behind the cells of the hart; i32 unless another type is named. */
+export const Word = {
+  /** i64: bits of the tags of the present context, one word an access in the order of `Access`. */
+  contextRead: 768,
+  contextWrite: 776,
+  contextExecute: 784,
+  /** Instructions that the engine may still try. */
+  budget: 792,
+  /** Reason of the last exit. */
+  reason: 796,
+  /** Of the last miss: f64 page number, kind (`Access`), bytes. */
+  missPage: 800,
+  missKind: 808,
+  missSize: 812,
+  /** Not 0: leave as soon as possible. Written from outside. */
+  kick: 816,
+} as const
+
+/** For an engine's own words. */
+export const ENGINE_WORDS = 1024
+export const FAST_READ = 4096
+export const FAST_WRITE: number = FAST_READ + FAST_TLB_BYTES
+export const FAST_EXECUTE: number = FAST_WRITE + FAST_TLB_BYTES
+export const JUMP_CACHE: number = FAST_EXECUTE + FAST_TLB_BYTES
+export const JUMP_ROWS = 4096
+export const JUMP_ROW_BYTES = 16
+/** Bytes of a hart's area. */
+export const HART_AREA_BYTES: number = JUMP_CACHE + JUMP_ROWS * JUMP_ROW_BYTES
