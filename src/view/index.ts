@@ -1,5 +1,7 @@
 /** view: events and states as plain text. */
 export { columnLines } from './columns.ts'
+export { curveLines } from './curve.ts'
+export type { CurveSeries } from './curve.ts'
 export { histogramLines } from './histogram.ts'
 export { lockCard, lockTree, lockingDocument } from './locking.ts'
 export type { LockRoom } from './locking.ts'

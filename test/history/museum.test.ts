@@ -7,6 +7,7 @@ import {
   clearWithinBound,
   exhibits,
   huntExhibit,
+  measureGlobalSrcu,
   mutationScore,
   replayExhibit,
   shortestOf,
@@ -84,6 +85,18 @@ test('the mutation score: generated bugs are killed, but for those that can brea
   t.deepEqual(named(survivors), [])
   t.deepEqual(named(refuted), [])
   t.true(total > 5)
+})
+
+test('the three claims of the global SRCU, measured', async (t) => {
+  const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()
+  t.true(rcuCaughtAfter !== null && srcuClean, 'a hook that sleeps is caught under RCU, and safe under SRCU')
+  for (const { kind, cpus, domain, perMm } of bytes) {
+    if (kind !== 'tiny') t.true(domain >= 16 * cpus, `${kind}: counters for each CPU`)
+    for (const each of perMm) t.is(each.bytes, domain * each.mms)
+  }
+  t.true(waitsAsClaimed)
+  t.deepEqual([...new Set(waits.map(({ who }) => who))], ['unregister', 'exit'])
+  t.true(histograms.global.length > histograms.perMm.length, 'the waits of one for all are longer')
 })
 
 test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {

@@ -33,7 +33,7 @@ export type { Catch, Clear, Clearance, HuntExhibitOptions, Trial } from './trial
 export { mutationScore } from './score.ts'
 export type { Mutant } from './families.ts'
 export type { Fate, Score, ScoreOptions } from './score.ts'
-export { measureGlobalSrcu } from './global-srcu.ts'
+export { measureGlobalSrcu, srcuDomains } from './global-srcu.ts'
 export type { SrcuBytes, SrcuMeasurement, SrcuWait } from './global-srcu.ts'
 export type { Exhibit, Family, Fix } from './exhibit.ts'
 
