@@ -13,6 +13,9 @@ import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
 import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
+import { fastCheck } from './fast-check.ts'
+import { museum } from './museum.ts'
+import { spin } from './spin.ts'
 import { dontneed } from './dontneed.ts'
 import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
@@ -30,6 +33,9 @@ const SUBJECTS: readonly Subject[] = [
   machine,
   engine,
   audit,
+  museum,
+  spin,
+  fastCheck,
   memory,
 ]
 
