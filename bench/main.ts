@@ -14,6 +14,8 @@ import type { Report, Subject } from './report.ts'
 import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
 import { explorer } from './explorer.ts'
+import { museum } from './museum.ts'
+import { spin } from './spin.ts'
 import { dontneed } from './dontneed.ts'
 import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
@@ -32,6 +34,8 @@ const SUBJECTS: readonly Subject[] = [
   engine,
   audit,
   explorer,
+  museum,
+  spin,
   memory,
 ]
 

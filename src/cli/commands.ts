@@ -342,14 +342,15 @@ const commands: Command[] = [
       'Without an operand, the list. show NAME tells the story of an exhibit, with the right and the wrong lines. run NAME, or run ' +
         'all, looks for a schedule under which the bug breaks its invariant, prints the shortest one as a race in columns with a ' +
         'line that repeats it (replay NAME u1:...), and then plays the same scenario without the bug in every schedule within ' +
-        'a few preemptions; the exit code is 0 when both hold, else 1. chain walks the chains in which a repair led to the next bug.',
+        'a few preemptions; the exit code is 0 when both hold, else 1. chain walks the chains in which a repair led to the next bug. ' +
+        'score runs generated bugs, every operation of the host times every way to get the protocol wrong, and counts the killed.',
     ],
     operand: {
-      name: 'show|run|replay|chain NAME',
+      name: 'show|run|replay|chain|score NAME',
       summary: 'what to do, and with which exhibit (run also takes all); nothing: list them',
       required: false,
       most: 3,
-      completes: ['list', 'show', 'run', 'replay', 'chain', 'all', ...exhibits.map(({ name }) => name)],
+      completes: ['list', 'show', 'run', 'replay', 'chain', 'score', 'all', ...exhibits.map(({ name }) => name)],
     },
     options: {},
     examples: [

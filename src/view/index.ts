@@ -2,6 +2,8 @@
 export { columnLines } from './columns.ts'
 export { coverageLines } from './coverage.ts'
 export type { ScenarioCoverage } from './coverage.ts'
+export { curveLines } from './curve.ts'
+export type { CurveSeries } from './curve.ts'
 export { histogramLines } from './histogram.ts'
 export { lockCard, lockTree, lockingDocument } from './locking.ts'
 export type { LockRoom } from './locking.ts'

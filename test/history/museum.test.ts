@@ -2,8 +2,17 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
-import { chains, clearWithinBound, exhibits, huntExhibit, replayExhibit, shortestOf } from '../../src/check/index.ts'
-import type { Exhibit } from '../../src/check/index.ts'
+import {
+  chains,
+  clearWithinBound,
+  exhibits,
+  huntExhibit,
+  measureGlobalSrcu,
+  mutationScore,
+  replayExhibit,
+  shortestOf,
+} from '../../src/check/index.ts'
+import type { Exhibit, Fate, Mutant } from '../../src/check/index.ts'
 import { museumText } from '../docs/museum-text.ts'
 import { ROOT, readText } from '../docs/sources.ts'
 
@@ -63,6 +72,32 @@ for (const exhibit of mostOfEach()) {
     t.true(complete)
   })
 }
+
+const named = (fates: readonly Fate[]): string[] =>
+  fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
+
+test('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
+  t.timeout(300_000)
+  // By default the family whose bugs need the fewest schedules; all of them in the long form.
+  const only = LONG ? {} : { only: ({ mutation }: Mutant) => mutation.name === 'missing-notifier' }
+  const { killed, total, survivors, refuted } = await mutationScore(only)
+  t.log(`mutation score ${killed}/${total}; survivors: ${named(survivors).join(', ') || 'none'}`)
+  t.deepEqual(named(survivors), [])
+  t.deepEqual(named(refuted), [])
+  t.true(total > 5)
+})
+
+test('the three claims of the global SRCU, measured', async (t) => {
+  const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()
+  t.true(rcuCaughtAfter !== null && srcuClean, 'a hook that sleeps is caught under RCU, and safe under SRCU')
+  for (const { kind, cpus, domain, perMm } of bytes) {
+    if (kind !== 'tiny') t.true(domain >= 16 * cpus, `${kind}: counters for each CPU`)
+    for (const each of perMm) t.is(each.bytes, domain * each.mms)
+  }
+  t.true(waitsAsClaimed)
+  t.deepEqual([...new Set(waits.map(({ who }) => who))], ['unregister', 'exit'])
+  t.true(histograms.global.length > histograms.perMm.length, 'the waits of one for all are longer')
+})
 
 test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {
   const written = readText('docs/museum.md')

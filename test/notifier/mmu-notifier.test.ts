@@ -1,5 +1,8 @@
 /** The life of a notifier: register, unregister, release at exit, get and put, and their races. */
 import test from 'ava'
+import { DelistFirst } from '../../src/check/museum/delist-before-release.ts'
+import { SeedSubscriptions } from '../../src/check/museum/second-delete.ts'
+import { ClaimByUnlink } from '../../src/check/museum/unlink-then-release.ts'
 import { PAGE_SIZE, hva } from '../../src/base/index.ts'
 import {
   MmuNotifierSubscriptions,
@@ -158,61 +161,6 @@ test('no hook begins or runs after unregister returned, in 800 schedules', async
 
 class NoGracePeriod extends MmuNotifierSubscriptions {
   protected override async waitForHooks(): Promise<void> {}
-}
-
-/** v3.7 as of 21a92735f660: the test outside the lock, and a delete that is not idempotent. */
-class SeedSubscriptions extends MmuNotifierSubscriptions {
-  protected override async unlink(mn: MmuNotifier): Promise<void> {
-    await this.lock.lock()
-    this.list.del(mn)
-    this.lock.unlock()
-  }
-
-  protected override async releaseList(): Promise<void> {
-    await this.callReleaseOfAll()
-    await this.unlinkAll()
-    await this.waitForHooks()
-  }
-}
-
-/** Before 3ad3d901bbcf: first off the list, then told. */
-class DelistFirst extends MmuNotifierSubscriptions {
-  protected override async releaseList(): Promise<void> {
-    const idx = await this.readLock()
-    const all: MmuNotifier[] = []
-    for (let mn = this.list.next; mn !== null; mn = mn.next) all.push(mn)
-    await this.unlinkAll()
-    for (const mn of all) await this.callRelease(mn)
-    await this.readUnlock(idx)
-    await this.waitForHooks()
-  }
-}
-
-/** 751efd8610d3: whoever unlinks it calls release, exactly once. */
-class ClaimByUnlink extends MmuNotifierSubscriptions {
-  override async unregister(mn: MmuNotifier): Promise<void> {
-    this.checkMayUnregister(mn)
-    const idx = await this.readLock()
-    await this.claim(mn)
-    await this.readUnlock(idx)
-    await this.waitForHooks()
-    this.forget(mn)
-  }
-
-  protected override async releaseList(): Promise<void> {
-    const idx = await this.readLock()
-    for (let mn = this.list.next; mn !== null; mn = this.list.next) await this.claim(mn)
-    await this.readUnlock(idx)
-    await this.waitForHooks()
-  }
-
-  private async claim(mn: MmuNotifier): Promise<void> {
-    await this.lock.lock()
-    const isMine = mn.isHashed
-    this.list.delInit(mn)
-    this.lock.unlock()
-    if (isMine) await this.callRelease(mn)
-  }
 }
 
 interface ExitOutcome {

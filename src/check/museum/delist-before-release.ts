@@ -5,7 +5,8 @@ import { exitAgainstReclaim } from './exit-races.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withSubscriptions } from './parts.ts'
 
-class DelistFirst extends MmuNotifierSubscriptions {
+/** Before 3ad3d901bbcf: first off the list, then told. */
+export class DelistFirst extends MmuNotifierSubscriptions {
   protected override async releaseList(): Promise<void> {
     const idx = await this.readLock()
     const all: MmuNotifier[] = []

@@ -46,12 +46,12 @@ export interface Exhibit {
   readonly bug: WorldParts | Scenario
 }
 
+/** A scenario with parts of its world replaced. */
+export const withParts = (scenario: Scenario, parts: WorldParts): Scenario => ({
+  ...scenario,
+  run: (policy, options) => scenario.run(policy, { ...options, parts }),
+  start: (policy) => scenario.start(policy, { parts }),
+})
+
 /** The scenario of an exhibit as its bug would have it. */
-export function withBug({ bug, scenario }: Exhibit): Scenario {
-  if ('run' in bug) return bug
-  return {
-    ...scenario,
-    run: (policy, options) => scenario.run(policy, { ...options, parts: bug }),
-    start: (policy) => scenario.start(policy, { parts: bug }),
-  }
-}
+export const withBug = ({ bug, scenario }: Exhibit): Scenario => ('run' in bug ? bug : withParts(scenario, bug))

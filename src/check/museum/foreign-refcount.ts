@@ -30,7 +30,7 @@ export const foreignRefcount: Exhibit = {
   historical: ['kvm_get_pfn(pfn); /* 0 -> 1 */', '...', 'kvm_release_pfn_clean(pfn); /* 1 -> 0: freed */'],
   breaks: 'I2',
   schedules: 5,
-  shortest: { preemptions: 0, steps: 20 },
+  shortest: { preemptions: 0, steps: 30 },
   scenario: defineScenario({
     name: 'guest-reads-what-was-never-written',
     what: 'a guest loads from a page that was never written: the host maps the zero page',

@@ -114,8 +114,8 @@ export const guestTableFamily: readonly Exhibit[] = [
     correct: ['if (!is_writable_pte(iter.old_spte) && !is_mmu_writable_spte(iter.old_spte)) break;'],
     historical: ['if (!is_writable_pte(iter.old_spte)) break;'],
     breaks: 'I12',
-    schedules: 10,
-    shortest: { preemptions: 1, steps: 100 },
+    schedules: 5,
+    shortest: { preemptions: 0, steps: 65 },
     scenario: defineScenario({
       name: 'harvest-against-table-edit',
       what: 'the dirty log is read while a guest makes a page its page table, edits it and fences',
@@ -155,30 +155,34 @@ export const guestTableFamily: readonly Exhibit[] = [
     ],
     historical: ['flush |= kvm_sync_page(vcpu, sp, &invalid_list);', '/* flushed when the root is loaded next */'],
     breaks: 'I1',
-    schedules: 20,
-    shortest: { preemptions: 0, steps: 100 },
+    schedules: 90,
+    shortest: { preemptions: 0, steps: 60 },
     scenario: defineScenario({
       name: 'fence-against-dontneed',
-      what: 'a guest edits a page table and fences on one vCPU, another has the old page in its TLB, the host takes the page',
+      what: 'a guest unmaps a page, fences, and gives it back to the host; another vCPU has it in its TLB',
       invariants: ['I1', 'I2'],
       world: SHADOW,
       async setup(world) {
         await buildTables(world)
         const [editor, other] = world.vcpus as [Vcpu, Vcpu]
         for (const vcpu of world.vcpus) turnPagingOn(vcpu)
-        await guestLoad(world, 0, other)
-        other.exitGuest()
+        for (const vcpu of world.vcpus) {
+          await guestLoad(world, 0, vcpu)
+          vcpu.exitGuest()
+        }
         await guestStore(world, LEAVES, BigInt(leafOf(OTHER_DATA)), editor)
         editor.exitGuest()
+        // It stays in guest mode.
+        await guestLoad(world, 0, other)
       },
       tasks: {
-        other: (world) => runGuest(world, [{ load: 0 }, { load: 0 }], world.vcpus[1]),
-        async editor(world) {
+        async balloon(world) {
           world.vcpu.sfenceVma(-1, -1)
           await guestLoad(world, 0)
           world.vcpu.exitGuest()
+          await world.mm.madvise(pageOf(world, DATA), PAGE_SIZE, 'dontneed')
         },
-        dontneed: (world) => world.mm.madvise(pageOf(world, DATA), PAGE_SIZE, 'dontneed'),
+        other: (world) => runGuest(world, [{ load: 0 }], world.vcpus[1]),
       },
     }),
     bug: { vm: DefersFlushVm },
@@ -204,8 +208,8 @@ export const guestTableFamily: readonly Exhibit[] = [
       'ret = CMPXCHG(&table[index], orig_pte, new_pte);',
     ],
     breaks: 'I7',
-    schedules: 20,
-    shortest: { preemptions: 0, steps: 100 },
+    schedules: 40,
+    shortest: { preemptions: 0, steps: 60 },
     scenario: defineScenario({
       name: 'migration-of-guest-table',
       what: 'the page of a guest table moves, and its frame becomes that of another page, while a guest walks the table',

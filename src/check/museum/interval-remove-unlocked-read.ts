@@ -47,8 +47,8 @@ export const intervalRemoveUnlockedRead: Exhibit = {
   ],
   historical: ['wait_event(subscriptions->wq,', '    READ_ONCE(subscriptions->invalidate_seq) != seq);'],
   breaks: 'I5',
-  schedules: 400,
-  shortest: { preemptions: 2, steps: 40 },
+  schedules: 90,
+  shortest: { preemptions: 2, steps: 20 },
   scenario: defineScenario({
     name: 'dontneed-against-interval-remove',
     what: 'an interval is removed while pages below it are taken away',

@@ -60,8 +60,8 @@ export const invalidatePageAfterUnlock: Exhibit = {
     'mmu_notifier_invalidate_page(mm, address);',
   ],
   breaks: 'I1',
-  schedules: 10,
-  shortest: { preemptions: 0, steps: 30 },
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 10 },
   cleanWithin: 1,
   leadsTo: 'young-asked-too-late',
   scenario: defineScenario({

@@ -41,8 +41,8 @@ export const iteratorAdvancesAfterYield: Exhibit = {
   correct: ['if (iter->yielded) {', '    iter->yielded = false;', '    return;', '}'],
   historical: ['/* tdp_iter_next() steps, yielded or not */'],
   breaks: 'I1',
-  schedules: 10,
-  shortest: { preemptions: 0, steps: 30 },
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 20 },
   scenario: defineScenario({
     name: 'dontneed-of-three-pages',
     what: 'three pages that a guest has used are taken away',

@@ -3,6 +3,8 @@ import { Invalidation, Vm } from '../../mmu/index.ts'
 import type { RetryReason } from '../../mmu/index.ts'
 import { dontneedAgainstFault } from './retry-scenarios.ts'
 import type { Exhibit } from './exhibit.ts'
+import type { Mutation } from './mutation.ts'
+import { LateSnapshotVm } from './vma-read-before-seq.ts'
 
 class NoCheck extends Invalidation {
   override retry(): RetryReason | null {
@@ -92,4 +94,12 @@ export const retryFamily: readonly Exhibit[] = [
     shortest: { preemptions: 1, steps: 35 },
     bug: { vm: SeqOnlyVm },
   },
+]
+
+/** The check taken apart, for every operation that meets a fault. */
+export const retryMutants: readonly Mutation[] = [
+  { family: 'retry', name: 'no-retry', parts: { vm: NoCheckVm } },
+  { family: 'retry', name: 'count-only', parts: { vm: CountOnlyVm } },
+  { family: 'retry', name: 'sequence-only', parts: { vm: SeqOnlyVm } },
+  { family: 'retry', name: 'sequence-late', parts: { vm: LateSnapshotVm } },
 ]

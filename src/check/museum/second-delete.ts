@@ -5,7 +5,8 @@ import { exitAgainstUnregister } from './exit-races.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withSubscriptions } from './parts.ts'
 
-class SeedSubscriptions extends MmuNotifierSubscriptions {
+/** v3.7 as of 21a92735f660: the test outside the lock, and a delete that is not idempotent. */
+export class SeedSubscriptions extends MmuNotifierSubscriptions {
   protected override async unlink(mn: MmuNotifier): Promise<void> {
     await this.lock.lock()
     this.list.del(mn)

@@ -35,7 +35,7 @@ export const slotCacheAfterDelete: Exhibit = {
   historical: ['slot = atomic_read(&slots->lru_slot);'],
   breaks: 'I10',
   schedules: 10,
-  shortest: { preemptions: 0, steps: 60 },
+  shortest: { preemptions: 0, steps: 40 },
   scenario: defineScenario({
     name: 'memslot-delete-against-guest',
     what: 'a memslot is deleted while a guest uses its pages',

@@ -48,16 +48,35 @@ export interface HuntExhibitOptions {
  * @throws what ended a run and is no violation
  */
 export async function huntExhibit(exhibit: Exhibit, options: HuntExhibitOptions = {}): Promise<Catch | null> {
-  const scenario = withBug(exhibit)
-  const most = options.most ?? exhibit.schedules
-  const length = await switchPoints(exhibit.scenario)
+  const points = await switchPoints(exhibit.scenario)
+  const wanted = { seed: options.seed ?? 1, most: options.most ?? exhibit.schedules, points }
+  const { run, schedules } = await huntFor(withBug(exhibit), wanted, ({ invariant }) => invariant === exhibit.breaks)
+  return run === null ? null : { run, schedules }
+}
+
+/** What a hunt came to: the run, or null after so many schedules. */
+interface Hunted {
+  readonly run: Run | null
+  readonly schedules: number
+}
+
+/** Looks for a violation of any invariant. */
+export async function huntAny(scenario: Scenario, options: { readonly most: number }): Promise<Hunted> {
+  const points = await switchPoints(scenario)
+  return huntFor(scenario, { seed: 1, most: options.most, points }, () => true)
+}
+
+async function huntFor(
+  scenario: Scenario,
+  { seed, most, points }: { readonly seed: number; readonly most: number; readonly points: number },
+  isIt: (violation: Violation) => boolean,
+): Promise<Hunted> {
   for (let schedules = 1; schedules <= most; schedules++) {
-    const seed = (options.seed ?? 1) * SEED_STRIDE + schedules
-    const run = await scenario.run(pct(seed, DEPTH, length))
+    const run = await scenario.run(pct(seed * SEED_STRIDE + schedules, DEPTH, points))
     if (run.failure !== null) throw run.failure
-    if (run.violation?.invariant === exhibit.breaks) return { schedules, run }
+    if (run.violation !== null && isIt(run.violation)) return { schedules, run }
   }
-  return null
+  return { schedules: most, run: null }
 }
 
 /** Replays a line with the bug, with its events. */

@@ -5,7 +5,8 @@ import { exitAgainstReclaim } from './exit-races.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withSubscriptions } from './parts.ts'
 
-class ClaimByUnlink extends MmuNotifierSubscriptions {
+/** 751efd8610d3: whoever unlinks it calls release, exactly once. */
+export class ClaimByUnlink extends MmuNotifierSubscriptions {
   override async unregister(mn: MmuNotifier): Promise<void> {
     this.checkMayUnregister(mn)
     const idx = await this.readLock()

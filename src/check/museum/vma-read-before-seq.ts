@@ -12,7 +12,7 @@ class LateSnapshot extends PageFaults {
   }
 }
 
-class LateSnapshotVm extends Vm {
+export class LateSnapshotVm extends Vm {
   protected override createFaults(): PageFaults {
     return new LateSnapshot(this)
   }

@@ -2,12 +2,14 @@
 import { Mm } from '../../host/index.ts'
 import type { MmuNotifierRange } from '../../notifier/index.ts'
 import { PAGE_SIZE } from '../../base/index.ts'
+import type { Hpa, Hva } from '../../base/index.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import { guestStore, runGuest } from '../world.ts'
 import type { World } from '../world.ts'
 import { dontneedAgainstWarmTlb } from './retry-scenarios.ts'
 import type { Exhibit } from './exhibit.ts'
+import type { Mutation } from './mutation.ts'
 import { withMm } from './parts.ts'
 
 class ClearsBeforeStart extends Mm {
@@ -38,6 +40,10 @@ class NoWindow extends Mm {
   }
 
   override async invalidateRangeEnd(): Promise<void> {}
+
+  override async setPteAtNotify(hva: Hva, pte: number): Promise<void> {
+    this.setPte(hva, this.pageTable.slot(hva) as Hpa, pte)
+  }
 }
 
 const khugepaged = {
@@ -125,4 +131,11 @@ export const windowFamily: readonly Exhibit[] = [
     scenario: operationAgainstGuest(operation, body),
     bug: withMm(NoWindow),
   })),
+]
+
+/** The three for every operation that opens a window. */
+export const windowMutants: readonly Mutation[] = [
+  { family: 'window', name: 'missing-notifier', parts: withMm(NoWindow) },
+  { family: 'window', name: 'clear-before-start', parts: withMm(ClearsBeforeStart) },
+  { family: 'window', name: 'end-before-clear', parts: withMm(EndsBeforeClear) },
 ]

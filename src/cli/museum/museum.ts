@@ -7,9 +7,10 @@ import { UsageError, didYouMean } from '../options.ts'
 import type { Output } from '../output.ts'
 import { METER, METER_SUMMARY, meter } from './meter.ts'
 import { replayLine, runAll, runOne } from './run.ts'
+import { score } from './score.ts'
 import { repairedBy, show, showFacts } from './show.ts'
 
-const ACTIONS = ['list', 'show', 'run', 'replay', 'chain']
+const ACTIONS = ['list', 'show', 'run', 'replay', 'chain', 'score']
 
 /** @throws UsageError for an action or an exhibit that does not exist */
 export async function museum(operands: readonly string[], output: Output): Promise<ExitCode> {
@@ -21,6 +22,7 @@ export async function museum(operands: readonly string[], output: Output): Promi
     )
   }
   if (action === 'list') return list(output)
+  if (action === 'score') return score(output)
   if (action === 'chain') return walk(name, output)
   if (name === undefined) throw new UsageError(`museum ${action}: NAME is missing`, 'umbra museum lists all exhibits')
   if (action === 'run' && name === 'all') return runAll(output)
