@@ -57,7 +57,7 @@ export class Translator implements Engine {
     this.cache = cache
     this.memory = hart.memory
     this.reference = new TierBelow(hart, cache.decodes)
-    this.below = new WasmInterpreter(hart, area, this.reference, () => cache.interpreter())
+    this.below = new WasmInterpreter(hart, area, cache.decodes, () => cache.interpreter())
     this.halves = hart.state.halves
     this.doubles = hart.state.doubles
   }
@@ -128,7 +128,7 @@ export class Translator implements Engine {
     const { area, halves } = this
     const low = halves[PC_LOW] as number
     const page = ((halves[PC_HIGH] as number) >>> 0) * PAGES_PER_HIGH + (low >>> 12)
-    if (area.execute.lookup(page) < 0 && !area.fill(page, Access.execute)) return -1
+    if (area.execute.lookup(page) < 0 && area.fill(page, Access.execute) !== true) return -1
     return area.execute.lookup(page) + (low & 0xfff)
   }
 
@@ -149,14 +149,14 @@ export class Translator implements Engine {
     const { generation } = cache
     const store = (kind & 1) !== 0
     const access = store ? Access.write : Access.read
-    if (!area.fill(page, access)) {
+    if (area.fill(page, access) !== true) {
       const base = store ? memory.translateWrite(page) : memory.translateRead(page)
       if (base < 0) {
         this.missedKind = kind
         return MISSED
       }
       // A store that somebody must hear of, or code that the walk itself has stored to.
-      if (!area.fill(page, access) || cache.generation !== generation) return FOR_THE_TIER_BELOW
+      if (area.fill(page, access) !== true || cache.generation !== generation) return FOR_THE_TIER_BELOW
     }
     return (store ? area.write : area.read).lookup(page) + (low & 0xfff)
   }
