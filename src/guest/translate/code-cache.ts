@@ -32,8 +32,8 @@ const MAX_BYTES = 12 * 1024 * 1024
 
 /** Jumps are counted by the low bits of the host address they go to. */
 const COUNTERS = 65536
-/** Jumps to a place after which it is translated. */
-const DEFAULT_THRESHOLD = 300
+/** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
+const DEFAULT_THRESHOLD = 6000
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4

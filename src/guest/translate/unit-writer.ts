@@ -41,6 +41,17 @@ export interface UnitImports {
   readonly refill: number
 }
 
+/** Pages that a function remembers at most. */
+const KNOWN_PAGES = 6
+
+/** The page that a base register's last access of a kind went to: locals for its address, or -1, and what leads to its frame. */
+interface KnownPage {
+  readonly base: number
+  readonly access: Access
+  readonly tag: number
+  readonly addend: number
+}
+
 export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   private readonly imports: UnitImports
   private unit!: Unit
@@ -58,6 +69,10 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   private label = 0
   private readContext = 0
   private writeContext = 0
+  /**
+   * Good until rows of the fast TLBs may go, which happens in `refill` and outside the function only.
+   */
+  private pages: readonly KnownPage[] = []
   private cold = 0
   private transfer = 0
   /** Registers that the function writes, and those that may have been written at each block's end. */
@@ -127,6 +142,8 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.i64(PAGE_MASK)
     this.and()
     code.set(this.base)
+    this.planPages()
+    this.forgetPages()
     if (loads) this.loadContext(Word.contextRead, this.readContext)
     if (stores) this.loadContext(Word.contextWrite, this.writeContext)
   }
@@ -454,13 +471,45 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   /** Pushes the host address of rs1 + imm. */
   private probe(access: Access, size: AccessSize, signed: boolean): void {
     const { code } = this
-    const table = access === Access.read ? FAST_READ : FAST_WRITE
     this.rs1()
     if (this.now.imm !== 0) {
       this.imm()
       this.add()
     }
+    const known = this.pages.findIndex(({ base, access: of }) => base === this.now.rs1 && of === access)
+    if (known < 0) {
+      code.set(this.address)
+      this.probeTable(access, size, signed)
+      return
+    }
+    const { tag, addend } = this.pages[known] as KnownPage
     code.tee(this.address)
+    code.i64(PAGE_MASK | (size - 1))
+    this.and()
+    code.get(tag)
+    this.notEqual()
+    code.if()
+    this.probeTable(access, size, signed)
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.op(Op.i32Sub)
+    code.set(addend)
+    code.get(this.address)
+    code.i64(PAGE_MASK)
+    this.and()
+    code.set(tag)
+    code.end()
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.get(addend)
+    code.op(Op.i32Add)
+  }
+
+  /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
+  private probeTable(access: Access, size: AccessSize, signed: boolean): void {
+    const { code } = this
+    const table = access === Access.read ? FAST_READ : FAST_WRITE
+    code.get(this.address)
     this.rowIndex()
     code.get(HART)
     code.op(Op.i32Add)
@@ -493,8 +542,36 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.if()
     this.leaveAt(ExitCode.STEP, this.offset, this.tail)
     code.end()
+    this.forgetPages()
     code.get(this.host)
     code.end()
+  }
+
+  private forgetPages(): void {
+    for (const { tag } of this.pages) {
+      this.code.i64(-1)
+      this.code.set(tag)
+    }
+  }
+
+  /** Base registers of more than one access, by how often they are used: their last page is remembered. */
+  private planPages(): void {
+    const uses = new Map<number, number>()
+    const loops = this.unit.blocks.some(({ successors }, index) => successors.some((next) => next <= index))
+    for (const { instructions } of this.unit.blocks) {
+      for (const { decoded, survey } of instructions) {
+        if (survey.kind !== Kind.LOAD && survey.kind !== Kind.STORE) continue
+        const key = decoded.rs1 * 2 + (survey.kind === Kind.STORE ? 1 : 0)
+        uses.set(key, (uses.get(key) ?? 0) + 1)
+      }
+    }
+    const worth = [...uses].filter(([, count]) => loops || count > 1).toSorted((a, b) => b[1] - a[1])
+    this.pages = worth.slice(0, KNOWN_PAGES).map(([key]) => ({
+      base: key >> 1,
+      access: (key & 1) === 0 ? Access.read : Access.write,
+      tag: this.code.local(Type.i64),
+      addend: this.code.local(Type.i32),
+    }))
   }
 
   load(size: AccessSize, signed: boolean): void {
