@@ -17,7 +17,6 @@ import type { Ledger, Report } from './violation.ts'
 const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
 
 export class AgingAudit {
-  static readonly opaque = true
   private readonly world: AuditedWorld
   private readonly ledger: Ledger
   private readonly report: Report

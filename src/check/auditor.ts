@@ -37,7 +37,8 @@ export interface AuditorOptions {
 const SWEEP_EVERY = { off: Infinity, sampled: 50_000, all: 2_000 }
 
 export class Auditor {
-  static readonly opaque = true
+  /** What is judged depends on the five audits and the world, never on these. */
+  static readonly opaque: readonly string[] = ['violations', 'stop', 'untilSweep', 'stamp', 'detach']
   readonly level: AuditLevel
   readonly violations: Violation[] = []
   readonly ledger: Ledger = new Ledger()
@@ -79,14 +80,28 @@ export class Auditor {
    */
   finish(): readonly Violation[] {
     this.detach()
-    if (this.level === 'off') return this.violations
     this.stop = false
+    this.judgeEnd()
+    return this.violations
+  }
+
+  /**
+   * Judges the present moment as a whole.
+   * @param sleeping names of the tasks that sleep
+   */
+  judgeState(sleeping: readonly string[]): void {
+    this.translations.sweep()
+    this.protocol.judgeSleep(sleeping)
+  }
+
+  /** Judges what may not be open, unbalanced or leaked when everything has ended. */
+  judgeEnd(): void {
+    if (this.level === 'off') return
     this.translations.sweep()
     this.protocol.finish()
     this.ledger.count('I14')
     for (const leak of this.world.leaks()) this.report('I14', leak, {})
     for (const open of this.world.openCounters()) this.report('I6', open, {})
-    return this.violations
   }
 
   private observe(event: TraceEvent, stamp: TraceStamp): void {
@@ -113,12 +128,14 @@ export class Auditor {
       page: namesOf(page),
       task: this.stamp.task,
       now: this.stamp.now,
-      history: this.history.touching(page),
+      history: namesPage(page) ? this.history.touching(page) : this.history.latest(),
     }
     this.violations.push(violation)
     if (this.stop) throw new ViolationError(violation)
   }
 }
+
+const namesPage = ({ hva, gfn, pfn }: PageNames): boolean => hva !== undefined || gfn !== undefined || pfn !== undefined
 
 /** The names alone: what is reported outlives the object that was judged. */
 function namesOf(page: PageNames): PageNames {
@@ -133,14 +150,17 @@ function namesOf(page: PageNames): PageNames {
 
 /**
  * The violation that a failed run stands for, or null when the failure is something else: the auditor's own, or a
- * rule that the scheduler or a room enforces itself (deadlock, sleep in atomic context, a reference count).
+ * rule that the scheduler or a room enforces itself (deadlock, sleep in atomic context, a reference count), which names
+ * no page: its evidence is the last events, if the auditor that watched the run is given.
  */
-export function violationOf(failure: unknown): Violation | null {
+export function violationOf(failure: unknown, auditor?: Auditor): Violation | null {
   for (let cause = failure; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof ViolationError) return cause.violation
     if (cause instanceof KernelBug && cause.invariant !== undefined) {
       const task = failure instanceof TaskFailure ? failure.task : ''
-      return { invariant: cause.invariant, what: cause.message, page: {}, task, now: 0, history: [] }
+      const history = auditor?.history.latest() ?? []
+      const now = history.at(-1)?.stamp.now ?? 0
+      return { invariant: cause.invariant, what: cause.message, page: {}, task, now, history }
     }
   }
   return null

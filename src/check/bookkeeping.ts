@@ -11,7 +11,6 @@ import type { AuditedWorld } from './audited-world.ts'
 import type { Ledger, Report } from './violation.ts'
 
 export class BookkeepingAudit {
-  static readonly opaque = true
   private readonly world: AuditedWorld
   private readonly ledger: Ledger
   private readonly report: Report

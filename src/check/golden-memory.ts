@@ -31,14 +31,15 @@ interface Region {
   readonly shared: boolean
 }
 
-interface Space {
-  regions: Region[]
+class Space {
+  static readonly opaque: readonly string[] = ['last']
+  regions: Region[] = []
   /** The region that was asked for last, if it is still there. */
-  last: Region | undefined
+  last: Region | undefined = undefined
   /** Private pages by page number. */
-  readonly pages: Map<number, Cell>
+  readonly pages = new Map<number, Cell>()
   /** Operations under way that change content. */
-  readonly open: { readonly operation: string; readonly start: number; readonly end: number }[]
+  readonly open: { readonly operation: string; readonly start: number; readonly end: number }[] = []
 }
 
 /** A load that returned something else than the last store. */
@@ -81,7 +82,7 @@ function put(bytes: Uint8Array, offset: number, size: number, value: bigint): vo
 }
 
 export class GoldenMemory {
-  static readonly opaque = true
+  static readonly opaque: readonly string[] = ['compared']
   /** Loads compared so far. */
   compared = 0
   private readonly spaces = new Map<number, Space>()
@@ -133,7 +134,7 @@ export class GoldenMemory {
 
   private space(mm: number): Space {
     let space = this.spaces.get(mm)
-    if (space === undefined) this.spaces.set(mm, (space = { regions: [], last: undefined, pages: new Map(), open: [] }))
+    if (space === undefined) this.spaces.set(mm, (space = new Space()))
     return space
   }
 

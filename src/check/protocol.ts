@@ -30,14 +30,14 @@ interface Space {
 }
 
 export class ProtocolAudit {
-  static readonly opaque = true
   private readonly ledger: Ledger
   private readonly report: Report
   private readonly clients = new Map<number, Client>()
   private readonly spaces = new Map<number, Space>()
   /** Tasks inside a start that may not block. */
   private readonly mayNotSleep = new Set<string>()
-  private readonly gracePeriods = new Set<string>()
+  /** Domain -> grace periods that were started and not ended. Their numbers only grow, and are left out. */
+  private readonly gracePeriods = new Map<string, number>()
 
   constructor(ledger: Ledger, report: Report) {
     this.ledger = ledger
@@ -94,14 +94,19 @@ export class ProtocolAudit {
         this.exitFrees(event.mm, event.hva, task)
         return
       case 'srcu_gp_start':
-        this.gracePeriods.add(`${event.srcu} ${event.gp}`)
+        this.gracePeriods.set(event.srcu, (this.gracePeriods.get(event.srcu) ?? 0) + 1)
         return
       case 'srcu_gp_end':
         this.ledger.count('I8')
-        this.gracePeriods.delete(`${event.srcu} ${event.gp}`)
+        this.gracePeriods.set(event.srcu, (this.gracePeriods.get(event.srcu) ?? 0) - 1)
         return
       default:
     }
+  }
+
+  /** None of these tasks may be inside a start that may not block. */
+  judgeSleep(sleeping: readonly string[]): void {
+    for (const task of sleeping) this.switched(task, 'D')
   }
 
   /** At the end of a run: every start has had its end. */
@@ -116,7 +121,9 @@ export class ProtocolAudit {
       this.ledger.count('I5')
       if (client.inFlight > 0) this.report('I5', `${client.name}: ${client.inFlight} callouts never ended`)
     }
-    for (const gracePeriod of this.gracePeriods) this.report('I8', `grace period ${gracePeriod} never ended`)
+    for (const [srcu, open] of this.gracePeriods) {
+      if (open !== 0) this.report('I8', `a grace period of srcu ${srcu} never ended`)
+    }
   }
 
   private switched(task: string, state: string): void {

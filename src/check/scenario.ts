@@ -12,6 +12,7 @@ import { encodeSchedule } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import { KernelWorld } from './kernel-world.ts'
+import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
 import { buildWorld, createKernel, takeDown } from './world.ts'
@@ -42,6 +43,22 @@ export interface Scenario {
   readonly tasks: readonly string[]
   /** One run under a policy. */
   run(policy: Policy, options?: RunOptions): Promise<Run>
+  /** A run that somebody drives: one whose policy leaves decisions open. */
+  start(policy: Policy, options?: Pick<RunOptions, 'parts'>): StartedRun
+}
+
+/** A run that was begun. Nothing but the end of its setup has to come by itself. */
+export interface StartedRun {
+  readonly kernel: Kernel
+  readonly auditor: Auditor
+  /** Tasks that have not ended; -1 before they are spawned. */
+  readonly progress: Progress
+}
+
+/** How far a run is. */
+export class Progress {
+  /** The tasks of the scenario that have not ended; -1 until they are spawned. */
+  left = -1
 }
 
 export interface RunOptions {
@@ -88,6 +105,7 @@ export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
     invariants: spec.invariants,
     tasks: Object.keys(spec.tasks),
     run: (policy, options = {}) => runScenario(spec, policy, options),
+    start: (policy, options = {}) => startScenario(spec, policy, options),
   }
 }
 
@@ -144,41 +162,54 @@ async function runScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: Ru
   let violation: Violation | null = null
   let failure: Error | null = null
   try {
-    await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder))
+    await kernel.run(() => runTasks(kernel, spec, options.parts ?? {}, recorder, new Progress()))
     violation = auditor.finish()[0] ?? null
   } catch (error) {
-    violation = violationOf(error)
+    violation = violationOf(error, auditor)
     if (violation === null) failure = error instanceof Error ? error : new Error(String(error))
   }
   const schedule = encodeSchedule(kernel.sched.schedule)
   return { violation, failure, schedule, steps: recorder.steps, digest: recorder.digest >>> 0, trace: recorder.trace }
 }
 
+function startScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): StartedRun {
+  const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)
+  const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), { level: 'all', stop: true, sweepEvery: Infinity })
+  const progress = new Progress()
+  kernel.sched.start('main', () => runTasks(kernel, spec, options.parts ?? {}, null, progress))
+  return { kernel, auditor, progress }
+}
+
 async function runTasks<T>(
   kernel: Kernel,
   spec: ScenarioSpec<T>,
   parts: WorldParts,
-  recorder: Recorder,
+  recorder: Recorder | null,
+  progress: Progress,
 ): Promise<void> {
   const world = await buildWorld(kernel, spec.world, parts)
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
-  recorder.begin()
+  recorder?.begin()
+  if (spec.world?.failures !== undefined) {
+    kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)
+  }
   // Blocked without a switch point, and woken once, by the last to end: waiting adds no decision to a schedule.
   const { sched } = kernel
   const waiter = sched.current
   const bodies = Object.entries(spec.tasks)
-  let left = bodies.length
+  progress.left = bodies.length
   const spawned = bodies.map(([name, body]) =>
     kernel.spawn(name, async () => {
       await answering(() => body(world, state))
-      if (--left === 0) sched.wake(waiter)
+      if (--progress.left === 0) sched.wake(waiter)
     }),
   )
-  while (left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
+  while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
+  kernel.allocator.failures = null
   await spec.end?.(world, state)
   await takeDown(world)
-  recorder.end()
+  recorder?.end()
 }
 
 /** An errno is one of the answers that an operation may give; everything else ends the run. */

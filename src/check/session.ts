@@ -251,7 +251,7 @@ export class Session {
   private report(failure: unknown): RunReport {
     const { auditor, options, kernel } = this
     const violations = failure === null ? auditor.finish() : auditor.violations
-    const other = failure !== null && violations.length === 0 ? violationOf(failure) : null
+    const other = failure !== null && violations.length === 0 ? violationOf(failure, auditor) : null
     const all = other === null ? violations : [other]
     return {
       seed: options.seed,

@@ -28,7 +28,6 @@ interface Mirrored extends AuditedTranslation {
 const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
 
 export class TranslationAudit {
-  static readonly opaque = true
   private readonly world: AuditedWorld
   private readonly protocol: ProtocolAudit
   private readonly ledger: Ledger

@@ -8,8 +8,8 @@
 import { PAGE_SIZE, gva, gvnOf, hpa } from '../base/index.ts'
 import type { Gfn } from '../base/index.ts'
 import { Kernel } from '../host/index.ts'
-import type { HostThread, KernelOptions, Mm } from '../host/index.ts'
-import { Vm } from '../mmu/index.ts'
+import type { HostThread, KernelOptions, Mapping, Mm } from '../host/index.ts'
+import { MISS_GUEST_FAULT, Vm } from '../mmu/index.ts'
 import type { Vcpu, VmOptions } from '../mmu/index.ts'
 import { createSrcu } from '../notifier/index.ts'
 
@@ -27,18 +27,25 @@ export interface WorldParts {
 }
 
 export interface WorldOptions {
-  /** 512 frames unless it says otherwise. */
+  /** 96 frames unless it says otherwise. */
   readonly kernel?: KernelOptions
   /** Pages of guest memory, mapped in the mm. Default 4. */
   readonly pages?: number
-  /** They are shared memory. Default false: anonymous and private. */
-  readonly shared?: boolean
+  /** They are shared memory, or a shared file on the disk. Default false: anonymous and private. */
+  readonly shared?: boolean | 'disk'
   /** Options of the VM; null for a world without one. */
   readonly vm?: VmOptions | null
   /** Flags of its memslot (KVM_MEM_*). Default 0. */
   readonly slotFlags?: number
   /** vCPUs of the VM. Default 1. */
   readonly vcpus?: number
+  /**
+   * The guest's own page tables, in guest memory behind the pages: none (Bare mode), one table with a 1 GiB leaf, or
+   * three with a leaf for each page. They map each page of guest memory to itself. Default `none`.
+   */
+  readonly guestTables?: 'none' | 'gigapage' | 'small'
+  /** Allocations that may fail while the tasks run. Default 0. */
+  readonly failures?: number
 }
 
 /** A world, while its first task runs. */
@@ -48,7 +55,10 @@ export interface World {
   readonly mm: Mm
   /** First byte of guest memory in the mm. */
   readonly ram: number
+  /** Pages of guest memory, without the guest's page tables. */
   readonly pages: number
+  /** Page tables of the guest that lie behind them, a page each: the root first, the table of leaves last. */
+  readonly tables: number
   /** @throws KernelBug in a world without a VM */
   readonly vm: Vm
   readonly vcpus: readonly Vcpu[]
@@ -60,14 +70,16 @@ export interface World {
 
 /** The kernel of a world; `run` something in it. */
 export function createKernel(options: WorldOptions = {}, parts: WorldParts = {}): Kernel {
-  return new (parts.kernel ?? Kernel)({ frames: 512, ...options.kernel })
+  return new (parts.kernel ?? Kernel)({ frames: 96, ...options.kernel })
 }
 
 /** Builds the world; in a task of its kernel. */
 export async function buildWorld(kernel: Kernel, options: WorldOptions = {}, parts: WorldParts = {}): Promise<World> {
   const pages = options.pages ?? 4
+  const tables = TABLES[options.guestTables ?? 'none']
   const mm = await kernel.createMm('vmm')
-  const ram = await mm.mmap({ length: pages * PAGE_SIZE, shared: options.shared ?? false })
+  const ram = await mapMemory(mm, (pages + tables) * PAGE_SIZE, options.shared ?? false)
+  const thread = mm.createThread()
   const vcpus: Vcpu[] = []
   let vm: Vm | null = null
   if (options.vm !== null) {
@@ -82,7 +94,49 @@ export async function buildWorld(kernel: Kernel, options: WorldOptions = {}, par
     for (let id = 0; id < (options.vcpus ?? 1); id++) vcpus.push(vm.createVcpu({ tlb: { entries: 16 } }))
   }
   // A world without a VM has none to name: its tasks do not ask.
-  return { kernel, parts, mm, ram: ram.start, pages, vm: vm!, vcpus, vcpu: vcpus[0]!, thread: mm.createThread() }
+  const world = { kernel, parts, mm, ram: ram.start, pages, tables, vm: vm!, vcpus, vcpu: vcpus[0]!, thread }
+  if (tables > 0) await writeGuestTables(world)
+  return world
+}
+
+async function mapMemory(mm: Mm, length: number, shared: boolean | 'disk'): Promise<Mapping> {
+  if (shared !== 'disk') return await mm.mmap({ length, shared })
+  const file = mm.kernel.createFile({ size: length, storage: 'disk' })
+  const mapping = await mm.mmap({ length, shared: true, file })
+  await file.put()
+  return mapping
+}
+
+const TABLES = { none: 0, gigapage: 1, small: 3 } as const
+
+/** V, R, W, X, A and D of a guest's leaf. */
+export const GUEST_LEAF = 0xcfn
+const GUEST_TABLE = 1n
+/** Index of the guest's memory in its root table: 1 GiB an entry. */
+const ROOT_INDEX = FIRST_GFN >> 18
+
+/** A guest PTE. @param flags `GUEST_LEAF` less what it shall not have */
+export const guestPte = (frame: number, flags: bigint): bigint => (BigInt(frame) << 10n) | flags
+
+/** Host address of a guest PTE: the one that maps `page`, in the table of leaves. */
+export function guestPteAddress({ ram, pages, tables }: Pick<World, 'ram' | 'pages' | 'tables'>, page: number): number {
+  return ram + (pages + tables - 1) * PAGE_SIZE + 8 * (tables === 1 ? ROOT_INDEX : page)
+}
+
+/** As the guest's kernel would at boot; then every vCPU loads satp. */
+async function writeGuestTables(world: World): Promise<void> {
+  const { pages, tables, thread, ram, vcpus } = world
+  const root = FIRST_GFN + pages
+  if (tables === 1) {
+    await thread.store64(guestPteAddress(world, 0), guestPte(FIRST_GFN, GUEST_LEAF))
+  } else {
+    await thread.store64(ram + pages * PAGE_SIZE + 8 * ROOT_INDEX, guestPte(root + 1, GUEST_TABLE))
+    await thread.store64(ram + (pages + 1) * PAGE_SIZE, guestPte(root + 2, GUEST_TABLE))
+    for (let page = 0; page < pages + tables; page++) {
+      await thread.store64(guestPteAddress(world, page), guestPte(FIRST_GFN + page, GUEST_LEAF))
+    }
+  }
+  for (const vcpu of vcpus) vcpu.setSatp((8n << 60n) | BigInt(root))
 }
 
 /** Takes the world down: whatever is still counted or mapped after this is a leak. */
@@ -97,26 +151,41 @@ export const pageOf = (world: Pick<World, 'ram'>, page: number): number => world
 
 type Guest = Pick<World, 'kernel' | 'mm' | 'vcpu'>
 
-/** One guest store of 8 bytes to the start of a page, as a run loop does it. */
-export async function guestStore(world: Guest, page: number, value: bigint, vcpu: Vcpu = world.vcpu): Promise<string> {
-  const { kernel, mm } = world
+/**
+ * One guest store of 8 bytes, as a run loop does it.
+ * @param page page of guest memory, offset from its start in bytes
+ * @returns ok, or what came of it: mmio, efault, oom, guest-fault for an exception of the guest's own
+ */
+export async function guestStore(
+  { kernel, mm, ...world }: Guest,
+  page: number,
+  value: bigint,
+  vcpu: Vcpu = world.vcpu,
+  offset: number = 0,
+): Promise<string> {
   for (;;) {
     await vcpu.enterGuest()
     const at = vcpu.translateWrite(gvnOf(gva(BigInt(FIRST_GFN + page) << 12n)))
     if (at !== -1) {
-      kernel.memory.write64(hpa(at), value)
-      const hva = vcpu.vm.hvaOfFrame(vcpu.frame as Gfn)
-      kernel.trace.emit({ name: 'mem_store', mm: mm.id, vcpu: vcpu.id, hva, size: 8, value, hpa: at })
+      kernel.memory.write64(hpa(at + offset), value)
+      const hva = vcpu.vm.hvaOfFrame(vcpu.frame as Gfn) + offset
+      kernel.trace.emit({ name: 'mem_store', mm: mm.id, vcpu: vcpu.id, hva, size: 8, value, hpa: at + offset })
       return 'ok'
     }
-    const outcome = await vcpu.handleMiss()
+    if (vcpu.missKind === MISS_GUEST_FAULT) return 'guest-fault'
+    // Under shadow paging a store to a page table of the guest is carried out for it.
+    const outcome = await vcpu.handleMiss({ offset, size: 8, value })
+    if (outcome === 'stored') return 'ok'
     if (outcome !== 'retry') return outcome
   }
 }
 
-/** One guest load of 8 bytes from the start of a page. */
-export async function guestLoad(world: Guest, page: number, vcpu: Vcpu = world.vcpu): Promise<bigint | string> {
-  const { kernel, mm } = world
+/** One guest load of 8 bytes from the start of a page. @returns the value, or what came of it */
+export async function guestLoad(
+  { kernel, mm, ...world }: Guest,
+  page: number,
+  vcpu: Vcpu = world.vcpu,
+): Promise<bigint | string> {
   for (;;) {
     await vcpu.enterGuest()
     const at = vcpu.translateRead(gvnOf(gva(BigInt(FIRST_GFN + page) << 12n)))
@@ -126,13 +195,18 @@ export async function guestLoad(world: Guest, page: number, vcpu: Vcpu = world.v
       kernel.trace.emit({ name: 'mem_load', mm: mm.id, vcpu: vcpu.id, hva, size: 8, value, hpa: at })
       return value
     }
+    if (vcpu.missKind === MISS_GUEST_FAULT) return 'guest-fault'
     const outcome = await vcpu.handleMiss()
     if (outcome !== 'retry') return outcome
   }
 }
 
-/** One access of a vCPU's program: a load, or a store of a value. */
-export type GuestAccess = { readonly load: number } | { readonly store: number; readonly value: bigint }
+/** One step of a vCPU's program: a load, a store of a value, a store to a PTE of its own, or an sfence.vma of everything. */
+export type GuestAccess =
+  | { readonly load: number }
+  | { readonly store: number; readonly value: bigint }
+  | { readonly pte: number; readonly value: bigint }
+  | { readonly fence: 'all' }
 
 /**
  * A vCPU's task: a short program of accesses. Between two of them the vCPU stays in guest mode, where it can be kicked.
@@ -144,9 +218,17 @@ export async function runGuest(world: World, program: readonly GuestAccess[], vc
     for (const access of program) {
       if (sched.contended) await sched.point(vcpu, 'w', 'between two guest instructions')
       if ('load' in access) await guestLoad(world, access.load, vcpu)
-      else await guestStore(world, access.store, access.value, vcpu)
+      else if ('store' in access) await guestStore(world, access.store, access.value, vcpu)
+      else if ('fence' in access) vcpu.sfenceVma(-1, -1)
+      else await storePte(world, access.pte, access.value, vcpu)
     }
   } finally {
     vcpu.exitGuest()
   }
+}
+
+/** The guest stores to its PTE for a page. */
+async function storePte(world: World, page: number, value: bigint, vcpu: Vcpu): Promise<void> {
+  const address = guestPteAddress(world, page) - world.ram
+  await guestStore(world, Math.floor(address / PAGE_SIZE), value, vcpu, address % PAGE_SIZE)
 }

@@ -1,24 +1,35 @@
 /**
  * `umbra check`: the explorer at the command line.
  *
- * R1 Ctrl-C and --time end the search between two runs, with the verdict so far; a second Ctrl-C ends the process.
+ * R1 What it prints on stdout is the same with any number of workers.
  */
-import { explore, scenarios } from '../check/index.ts'
-import { plural, tableLines } from '../view/index.ts'
+import { availableParallelism } from 'node:os'
+import { planUnits, scenarios } from '../check/index.ts'
+import type { Scenario, SearchConfig } from '../check/index.ts'
+import { tableLines } from '../view/index.ts'
+import { Budget } from './check-budget.ts'
+import { CheckReport } from './check-report.ts'
 import { printCounterexample } from './counterexample.ts'
 import { ExitCode } from './exit-code.ts'
+import { UsageError } from './options.ts'
 import type { Output } from './output.ts'
+import { LocalPool, ThreadPool } from './pool.ts'
+import type { UnitPool } from './pool.ts'
 import { Progress } from './progress.ts'
+import { codeHash, writeResults } from './result-file.ts'
 import { chosen } from './scenario-names.ts'
+import { UnitRunner, unitsOfShard } from './units.ts'
+import type { Shard } from './units.ts'
+import { version } from './version.ts'
 
-export interface CheckValues {
+export interface CheckValues extends Omit<SearchConfig, 'policy'> {
   readonly list: boolean
   readonly policy: string
-  readonly seed: number
-  readonly depth: number
-  readonly schedules: number
-  readonly preemptions: number
   readonly time: number | undefined
+  readonly memory: number | undefined
+  readonly workers: number
+  readonly shard: string
+  readonly out: string | undefined
 }
 
 function list(output: Output): ExitCode {
@@ -33,70 +44,76 @@ function list(output: Output): ExitCode {
   return ExitCode.consistent
 }
 
+/** @throws UsageError */
+function parseShard(text: string): Shard {
+  const [, number, of] = /^(\d+)\/(\d+)$/.exec(text) ?? []
+  const shard = { number: Number(number), of: Number(of) }
+  if (shard.number >= 1 && shard.number <= shard.of) return shard
+  throw new UsageError(`--shard is '${text}'; expected I/N with I from 1 to N, such as 1/4`)
+}
+
 /** Explores the scenarios. */
-export async function check(values: CheckValues, names: readonly string[], output: Output): Promise<ExitCode> {
+export async function check(values: CheckValues, operands: readonly string[], output: Output): Promise<ExitCode> {
   if (values.list) return list(output)
-  const wanted = chosen(names)
-  const ends = values.time === undefined ? Infinity : performance.now() + values.time * 1000
-  let interrupts = 0
-  const onInterrupt = (): void => {
-    if (++interrupts > 1) process.exit(130)
-  }
-  const stop = (): boolean => interrupts > 0 || output.closed || performance.now() >= ends
+  const shard = parseShard(values.shard)
+  const wanted = await chosen(operands)
+  const { seed, depth, schedules, preemptions } = values
+  const config: SearchConfig = { policy: values.policy as SearchConfig['policy'], seed, depth, schedules, preemptions }
+  const plan = unitsOfShard(
+    wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),
+    shard,
+  )
+  const budget = new Budget(output, values.time, values.memory)
   const progress = new Progress(output)
-  process.on('SIGINT', onInterrupt)
-  process.on('SIGTERM', onInterrupt)
-  let schedules = 0
-  let explored = 0
-  let violated = 0
-  let failed = 0
-  try {
-    for (const [index, scenario] of wanted.entries()) {
-      if (stop()) break
-      const report = await explore(scenario, {
-        policy: values.policy as 'pct' | 'random' | 'bounded' | 'all',
-        seed: values.seed,
-        depth: values.depth,
-        schedules: values.schedules,
-        preemptions: values.preemptions,
-        stop,
-        onRun: (count) => progress.ran(scenario.name, `[${index + 1}/${wanted.length}]`, count),
-      })
-      schedules += report.schedules
-      if (!report.stopped) explored++
-      const { counterexample } = report
-      if (counterexample !== null) {
-        if (counterexample.run.violation === null) failed++
-        else violated++
-      }
-      if (output.json) {
-        const { verdict, stopped } = report
-        output.object({ type: 'scenario', name: scenario.name, verdict, schedules: report.schedules, stopped })
-      } else {
-        const paint = counterexample === null ? output.chalk.green : output.chalk.red.bold
-        output.line(`${scenario.name.padEnd(38)} ${paint(report.verdict)}${report.stopped ? ' (stopped)' : ''}`)
-      }
-      if (counterexample !== null) await printCounterexample(scenario, report, output)
-    }
-  } finally {
-    process.off('SIGINT', onInterrupt)
-    process.off('SIGTERM', onInterrupt)
-    progress.erase()
+  const pool = createPool(wanted, config, values.workers, budget, progress)
+  const runner = new UnitRunner(plan, pool, () => budget.isOver())
+  const report = new CheckReport(output, runner)
+  const byName = new Map(wanted.map((scenario) => [scenario.name, scenario]))
+  let reported = 0
+  const reportNext = async (): Promise<void> => {
+    const next = plan[reported++]!
+    await report.add(next, (finding) => printCounterexample(byName.get(next.scenario)!, finding, output))
   }
-  const unfinished = wanted.length - explored
-  const exitCode =
-    violated > 0
-      ? ExitCode.violation
-      : failed > 0
-        ? ExitCode.internal
-        : unfinished > 0
-          ? ExitCode.budget
-          : ExitCode.consistent
-  const parts = [plural(wanted.length, 'scenario'), plural(schedules, 'schedule')]
-  if (unfinished > 0) parts.push(`${unfinished} not finished`)
-  const message = violated > 0 ? `VIOLATION in ${plural(violated, 'scenario')}` : failed > 0 ? 'FAILED' : 'no violation'
-  if (output.json)
-    output.object({ type: 'verdict', exitCode, scenarios: wanted.length, schedules, violated, failed, unfinished })
-  else output.line(`${message}: ${parts.join(', ')}`)
-  return exitCode
+  progress.begin(
+    runner,
+    () => `[${reported + 1}/${plan.length}] ${plan[reported]?.scenario}:`,
+    () => budget.shared.schedules,
+  )
+  try {
+    await budget.during(() =>
+      runner.run(async () => {
+        while (reported < plan.length && runner.isSettled(plan[reported]!)) await reportNext()
+      }),
+    )
+  } finally {
+    progress.end()
+    await pool.close()
+  }
+  while (reported < plan.length) await reportNext()
+  if (values.out !== undefined) {
+    const names = wanted.map(({ name }) => name)
+    const asked = { version: version(), code: codeHash(names), ...config, scenarios: names, totalShards: shard.of }
+    writeResults(values.out, { asked, shards: [shard.number], results: runner.results, died: runner.died })
+  }
+  return report.end(budget.reason())
+}
+
+function createPool(
+  wanted: readonly Scenario[],
+  config: SearchConfig,
+  workers: number,
+  budget: Budget,
+  progress: Progress,
+): UnitPool {
+  const size = workers === 0 ? availableParallelism() : workers
+  if (size > 1) return new ThreadPool(size, config, budget.shared)
+  return new LocalPool(
+    wanted,
+    config,
+    () => budget.isOver(),
+    (schedules, left) => {
+      budget.shared.ran()
+      progress.running = { schedules, left }
+    },
+  )
 }

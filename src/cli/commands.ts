@@ -148,7 +148,8 @@ const commands: Command[] = [
     ],
     operand: {
       name: 'NAME...',
-      summary: 'scenarios, or beginnings of their names; without any, all',
+      summary:
+        'scenarios, or beginnings of their names; FILE.js or FILE.js#NAME of your own; exhibit:NAME with its bug; none: all shipped',
       required: false,
       most: Infinity,
       completes: SCENARIO_NAMES,
@@ -189,6 +190,26 @@ const commands: Command[] = [
         summary: 'stop after so many seconds, with the verdict so far',
         placeholder: 'SECONDS',
       },
+      memory: {
+        type: 'count',
+        least: 16,
+        summary: 'stop when a thread has so many MiB of heap in use, with the verdict so far',
+        placeholder: 'MIB',
+      },
+      workers: {
+        type: 'count',
+        default: '1',
+        most: 256,
+        summary: 'threads that search; 0: one for each core. What is printed does not depend on it',
+        placeholder: 'N',
+      },
+      shard: {
+        type: 'text',
+        default: '1/1',
+        summary: 'run only part I of N of the work; umbra merge puts the parts together',
+        placeholder: 'I/N',
+      },
+      out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
     },
     examples: [
       ['umbra check unmap', 'every scenario whose name begins with unmap'],
@@ -197,6 +218,21 @@ const commands: Command[] = [
     async run(values, _, output, operands) {
       const { check } = await import('./check.ts')
       return check(values, operands, output)
+    },
+  }),
+  defineCommand({
+    name: 'merge',
+    summary: 'put result files of umbra check --out together: one verdict',
+    details: [
+      'Files of one check, split with --shard, in any order. Counts add, bugs are put together as a set. A shard or a unit of work ' +
+        'that is in no file is named, and the exit code is 3; files of another configuration or of other code are refused.',
+    ],
+    operand: { name: 'FILE...', summary: 'files of umbra check --out', required: true, most: Infinity, completes: [] },
+    options: { out: { type: 'file', summary: 'write what they come to as one file' } },
+    examples: [['umbra merge part-1.jsonl part-2.jsonl', 'two shards']],
+    async run(values, _, output, operands) {
+      const { merge } = await import('./merge.ts')
+      return merge(values, operands, output)
     },
   }),
   defineCommand({
@@ -236,24 +272,25 @@ const commands: Command[] = [
     summary: 'bugs that real kernels had, each found by the auditor and gone without it',
     details: [
       'Without an operand, the list. show NAME tells the story of an exhibit, with the right and the wrong lines. run NAME, or run ' +
-        'all, looks for a schedule under which the bug breaks its invariant, prints it with the last events, and then plays the ' +
-        'same scenario without the bug over as many schedules; the exit code is 0 when both hold, else 1.',
+        'all, looks for a schedule under which the bug breaks its invariant, prints the shortest one as a race in columns with a ' +
+        'line that repeats it (replay NAME u1:...), and then plays the same scenario without the bug in every schedule within ' +
+        'a few preemptions; the exit code is 0 when both hold, else 1. chain walks the chains in which a repair led to the next bug.',
     ],
     operand: {
-      name: 'show|run NAME',
+      name: 'show|run|replay|chain NAME',
       summary: 'what to do, and with which exhibit (run also takes all); nothing: list them',
       required: false,
-      most: 2,
-      completes: ['list', 'show', 'run', 'all', ...exhibits.map(({ name }) => name)],
+      most: 3,
+      completes: ['list', 'show', 'run', 'replay', 'chain', 'all', ...exhibits.map(({ name }) => name)],
     },
     options: {},
     examples: [
       ['umbra museum run second-delete', 'the bug in the commit that Umbra is about'],
       ['umbra museum run global-srcu', 'what one SRCU for all saves, and what it costs'],
     ],
-    async run(_values, operand, output, operands) {
-      const { museum } = await import('./museum.ts')
-      return museum(operand, operands[1], output)
+    async run(_values, _operand, output, operands) {
+      const { museum } = await import('./museum/museum.ts')
+      return museum(operands, output)
     },
   }),
   defineCommand({

@@ -1,5 +1,5 @@
 /** Prints a run that broke something, and the line that repeats it. */
-import type { ExploreReport, Run, Scenario } from '../check/index.ts'
+import type { Finding, Run, Scenario } from '../check/index.ts'
 import { decodeSchedule, replay } from '../sched/index.ts'
 import type { Schedule } from '../sched/index.ts'
 import { plural, timelineLines } from '../view/index.ts'
@@ -13,20 +13,19 @@ export const recorded = (scenario: Scenario, schedule: Schedule): Promise<Run> =
 export const digestText = ({ digest }: Run): string => digest.toString(16).padStart(8, '0')
 
 /** The timeline, what is known about its length, and the command. */
-export async function printCounterexample(scenario: Scenario, report: ExploreReport, output: Output): Promise<void> {
-  const example = report.counterexample!
-  const run = await recorded(scenario, decodeSchedule(example.run.schedule))
-  const command = `umbra replay ${scenario.name} ${example.run.schedule} --digest ${digestText(run)}`
-  const { violation, failure } = run
-  const { preemptions, switches, deviations, tried, fewest } = example
+export async function printCounterexample(scenario: Scenario, finding: Finding, output: Output): Promise<void> {
+  const run = await recorded(scenario, decodeSchedule(finding.schedule))
+  const digest = digestText(run)
+  const { schedule, invariant, what, preemptions, switches, deviations, tried, fewest } = finding
+  const command = `umbra replay ${scenario.name} ${schedule} --digest ${digest}`
   if (output.json) {
     output.object({
       type: 'counterexample',
       scenario: scenario.name,
-      invariant: violation?.invariant ?? null,
-      what: violation?.what ?? failure?.message,
-      schedule: run.schedule,
-      digest: digestText(run),
+      invariant,
+      what,
+      schedule,
+      digest,
       steps: run.steps,
       preemptions,
       switches,
@@ -37,8 +36,8 @@ export async function printCounterexample(scenario: Scenario, report: ExploreRep
     })
     return
   }
-  const lines = timelineLines(run.trace, violation)
-  for (const line of lines) output.line(line)
+  const { violation, failure } = run
+  for (const line of timelineLines(run.trace, violation)) output.line(line)
   if (failure !== null) output.line(`failed: ${failure.message}`)
   const least = fewest ? ', and none is possible with fewer' : ''
   output.line(

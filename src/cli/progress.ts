@@ -1,35 +1,83 @@
-/** Rate and progress of a search, on one line of a terminal's standard error. */
-import { countText, plural } from '../view/index.ts'
+/**
+ * Rate and progress of a search, on one line of a terminal's standard error.
+ *
+ * R1 What is left is an estimate and is called so: known for hunts; for a bounded search that is running, from where it
+ *    is in its tree; for one that has not begun, the mean of those that have ended.
+ */
+import type { Unit, UnitResult } from '../check/index.ts'
+import { countText, plural, timeText } from '../view/index.ts'
 import type { Output } from './output.ts'
+import type { UnitRunner } from './units.ts'
 
-/** Rate and progress on one line of a terminal. */
+const REDRAW_MILLISECONDS = 100
+
+/** What is known about the unit that runs in this thread. */
+export interface RunningUnit {
+  readonly schedules: number
+  readonly left: (() => number) | undefined
+}
+
+/** Schedules still to be run: an estimate. */
+export function schedulesLeft(
+  waiting: readonly Unit[],
+  results: Iterable<UnitResult>,
+  running: RunningUnit | null = null,
+): number {
+  let trees = 0
+  let inTrees = 0
+  for (const { words, schedules } of results) {
+    if (words === null) continue
+    trees++
+    inTrees += schedules
+  }
+  let left = running?.left?.() ?? 0
+  for (const { policy, count } of waiting) {
+    const isHunt = policy === 'pct' || policy === 'random'
+    left += isHunt || trees === 0 ? count : Math.min(count, inTrees / trees)
+  }
+  return Math.round(left)
+}
+
+/** The line. @param milliseconds since the search began */
+export function progressText(place: string, schedules: number, left: number, milliseconds: number): string {
+  const rate = (schedules * 1000) / Math.max(1, milliseconds)
+  const text = `${place} ${plural(schedules, 'schedule')}, ${countText(Math.round(rate))} a second`
+  if (left === 0 || !Number.isFinite(left) || rate === 0) return text
+  return `${text}, about ${countText(left)} left (${timeText(Math.round((left / rate) * 1e9))})`
+}
+
+/** Draws while a search runs. */
 export class Progress {
+  /** Set by a pool of this thread. */
+  running: RunningUnit | null = null
   private readonly output: Output
   private readonly began = performance.now()
-  private lastDraw = 0
-  private runs = 0
+  private timer: NodeJS.Timeout | null = null
 
   constructor(output: Output) {
     this.output = output
-    if (this.isShown) output.beforeWrite = () => this.erase()
   }
 
-  ran(scenario: string, place: string, schedules: number): void {
-    this.runs++
-    const now = performance.now()
-    if (!this.isShown || now - this.lastDraw < 100) return
-    this.lastDraw = now
-    const rate = Math.round((this.runs * 1000) / Math.max(1, now - this.began))
-    this.erase()
-    this.output.io.stderr.write(`${place} ${scenario}: ${plural(schedules, 'schedule')}, ${countText(rate)} a second`)
-  }
-
-  erase(): void {
-    if (this.isShown) this.output.io.stderr.write('\r\x1b[K')
-  }
-
-  private get isShown(): boolean {
+  /** @param place what is being done, @param schedules made so far */
+  begin(runner: UnitRunner, place: () => string, schedules: () => number): void {
     const { stderr, env } = this.output.io
-    return stderr.isTTY === true && env['TERM'] !== 'dumb' && !this.output.json
+    if (stderr.isTTY !== true || env['TERM'] === 'dumb' || this.output.json) return
+    this.output.beforeWrite = () => this.erase()
+    this.timer = setInterval(() => {
+      const left = schedulesLeft(runner.waiting(), runner.results.values(), this.running)
+      const text = progressText(place(), schedules(), left, performance.now() - this.began)
+      this.erase()
+      stderr.write(text.slice(0, (stderr.columns ?? 80) - 1))
+    }, REDRAW_MILLISECONDS)
+  }
+
+  end(): void {
+    if (this.timer === null) return
+    clearInterval(this.timer)
+    this.erase()
+  }
+
+  private erase(): void {
+    this.output.io.stderr.write('\r\x1b[K')
   }
 }

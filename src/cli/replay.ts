@@ -5,7 +5,6 @@
  *    digest, end with exit code 4.
  */
 import { KernelError } from '../base/index.ts'
-import { scenarios } from '../check/index.ts'
 import type { Run } from '../check/index.ts'
 import { decodeSchedule } from '../sched/index.ts'
 import type { Schedule } from '../sched/index.ts'
@@ -14,7 +13,7 @@ import { digestText, recorded } from './counterexample.ts'
 import { ExitCode } from './exit-code.ts'
 import { UsageError } from './options.ts'
 import type { Output } from './output.ts'
-import { unknown } from './scenario-names.ts'
+import { scenarioNamed } from './scenario-names.ts'
 
 /** Repeats one run and prints it. */
 export async function replaySchedule(
@@ -23,8 +22,7 @@ export async function replaySchedule(
   output: Output,
 ): Promise<ExitCode> {
   const [name, text] = operands
-  const scenario = scenarios.find((each) => each.name === name)
-  if (scenario === undefined) throw unknown(name ?? '')
+  const scenario = await scenarioNamed(name ?? '')
   if (text === undefined) throw new UsageError('u1:... is missing: the schedule to repeat', 'umbra help replay')
   let schedule: Schedule
   try {

@@ -3,7 +3,6 @@
  *
  * R1 A mistake of the user is one line on stderr, perhaps with one line that helps; a stack only with --debug.
  */
-import { readFileSync } from 'node:fs'
 import { DeadlockError, TaskFailure } from '../sched/index.ts'
 import { KernelBug, KernelError } from '../base/index.ts'
 import { findCommand, COMMANDS } from './commands.ts'
@@ -12,11 +11,7 @@ import { commandHelp, generalHelp } from './help.ts'
 import { UsageError } from './options.ts'
 import { Output } from './output.ts'
 import type { Io } from './output.ts'
-
-function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
+import { version } from './version.ts'
 
 function dispatch(args: readonly string[], io: Io): Promise<ExitCode> {
   const [first, ...rest] = args

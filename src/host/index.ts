@@ -47,6 +47,7 @@ export {
 export type { PageKind } from './page.ts'
 export { clearReferences, isPageIdle, isPageYoung, setPageIdle } from './page-idle.ts'
 export { PageAllocator } from './page-allocator.ts'
+export type { FailPageAlloc } from './page-allocator.ts'
 export { PageTable, TASK_SIZE } from './page-table.ts'
 export {
   isMigrationEntry,

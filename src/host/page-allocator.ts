@@ -26,6 +26,12 @@ export interface Reclaimer {
   wakeKswapd(): void
 }
 
+/** Lets allocations fail that could succeed (Linux v6.12 mm/fail_page_alloc.c: should_fail_alloc_page). */
+export interface FailPageAlloc {
+  /** Asked once an allocation, before anything is taken. */
+  shouldFail(order: number, kind: PageKind): boolean
+}
+
 export class PageAllocator {
   private readonly pages: PageMap
   private readonly lru: Lru
@@ -43,6 +49,8 @@ export class PageAllocator {
   readonly managed: number
   /** Below this many free frames the reclaim daemon is woken. */
   lowWatermark = 0
+  /** Which allocations fail for no reason, or null. */
+  failures: FailPageAlloc | null = null
 
   /** Manages frames [1, frames); frame 0 is never used, so that 0 can mean "none". */
   constructor(pages: PageMap, lru: Lru, trace: Trace, reclaimer: Reclaimer) {
@@ -64,23 +72,33 @@ export class PageAllocator {
    * @throws KernelError ENOMEM
    */
   async allocPages(order: number, kind: PageKind, owner: number): Promise<Pfn> {
+    if (this.failures?.shouldFail(order, kind) === true) throw this.outOfMemory(order, kind)
     for (let round = 0; round < MAX_RECLAIM_ROUNDS; round++) {
-      const pfn = this.tryAllocPages(order, kind, owner)
+      const pfn = this.takeBlock(order, kind, owner)
       if (pfn !== -1) return pfn
       if (!(await this.reclaimer.directReclaim(order))) break
     }
-    const last = this.tryAllocPages(order, kind, owner)
+    const last = this.takeBlock(order, kind, owner)
     if (last !== -1) return last
+    throw this.outOfMemory(order, kind)
+  }
+
+  /** As `allocPages`, but never sleeps: -1 when there is none. */
+  tryAllocPages(order: number, kind: PageKind, owner: number): Pfn | -1 {
+    if (this.failures?.shouldFail(order, kind) === true) return -1
+    return this.takeBlock(order, kind, owner)
+  }
+
+  private outOfMemory(order: number, kind: PageKind): KernelError {
     if (this.trace.on) this.trace.emit({ name: 'out_of_memory', order })
-    throw new KernelError(
+    return new KernelError(
       'ENOMEM',
       `out of memory: no ${2 ** order} free frame${order === 0 ? '' : 's'} of ${this.managed} for ${kind} ` +
         `(free ${this.free}, active ${this.lru.active}, inactive ${this.lru.inactive}); nothing could be reclaimed`,
     )
   }
 
-  /** As `allocPages`, but never sleeps: -1 when there is none. */
-  tryAllocPages(order: number, kind: PageKind, owner: number): Pfn | -1 {
+  private takeBlock(order: number, kind: PageKind, owner: number): Pfn | -1 {
     let from = order
     while (from <= MAX_ORDER && (this.heads[from] as number) === -1) from++
     if (from > MAX_ORDER) return -1

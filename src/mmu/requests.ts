@@ -123,19 +123,28 @@ export class VcpuRequests {
     return this.kickAndWait(mask)
   }
 
-  /** Kicks the vCPUs of a mask and waits until none of those that were in guest mode is. */
+  /**
+   * Kicks the vCPUs of a mask and waits until none of those that were in guest mode is.
+   * Interrupts arrive in any order: one vCPU may have left, and have come back, before the next one is told.
+   */
   async kickAndWait(mask: number): Promise<number> {
     let waitFor = 0
-    for (let vcpu = 0; vcpu < MAX_VCPUS; vcpu++) {
-      if ((mask & (1 << vcpu)) === 0 || !this.kick(vcpu)) continue
-      if (this.tasks[vcpu] === this.sched.current) {
-        throw new KernelBug(`vcpu ${vcpu} of vm ${this.vm} waits for itself to leave guest mode`, 'I8')
-      }
-      waitFor |= 1 << vcpu
-    }
-    if (waitFor === 0) return 0
-    const ticket: Outstanding = { mask: waitFor }
+    let left = mask & this.inGuestMode()
+    if (left === 0) return 0
+    const ticket: Outstanding = { mask: 0 }
     this.outstanding.push(ticket)
+    while (left !== 0) {
+      const vcpu = this.nextOf(left)
+      left &= ~(1 << vcpu)
+      if (this.kick(vcpu)) {
+        if (this.tasks[vcpu] === this.sched.current) {
+          throw new KernelBug(`vcpu ${vcpu} of vm ${this.vm} waits for itself to leave guest mode`, 'I8')
+        }
+        waitFor |= 1 << vcpu
+        ticket.mask |= 1 << vcpu
+      }
+      if (left !== 0 && this.sched.contended) await this.sched.point(this, 'w', 'between two kicks')
+    }
     const options = {
       why: `vcpus ${listVcpus(waitFor)} of vm ${this.vm} to leave guest mode`,
       holders: () => this.runners(ticket),
@@ -169,9 +178,31 @@ export class VcpuRequests {
     return true
   }
 
+  private inGuestMode(): number {
+    let mask = 0
+    for (let vcpu = 0; vcpu < MAX_VCPUS; vcpu++) if (this.modes[vcpu] !== OUTSIDE_GUEST_MODE) mask |= 1 << vcpu
+    return mask
+  }
+
+  /** The vCPU that is told next: the lowest, unless the order is explored. */
+  private nextOf(mask: number): number {
+    let rest = mask
+    if (this.sched.choosing && (mask & (mask - 1)) !== 0) {
+      const skipped = this.sched.choose(bitCount(mask), 'which vCPU takes the interrupt first')
+      for (let i = 0; i < skipped; i++) rest &= rest - 1
+    }
+    return 31 - Math.clz32(rest & -rest)
+  }
+
   private runners(ticket: Outstanding): Task[] {
     return this.tasks.filter((task, vcpu): task is Task => task !== null && (ticket.mask & (1 << vcpu)) !== 0)
   }
+}
+
+function bitCount(mask: number): number {
+  let count = 0
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count++
+  return count
 }
 
 function listVcpus(mask: number): string {

@@ -3,6 +3,23 @@
  */
 import type { ZapCause } from '../base/index.ts'
 
+/** Leaf sptes dropped, by cause. */
+export class ZapCounts implements Record<ZapCause, number> {
+  static readonly opaque = true
+  invalidate = 0
+  change_pte = 0
+  release = 0
+  memslot = 0
+  'pfn-changed' = 0
+  split = 0
+  collapse = 0
+  recycle = 0
+  'gpte-write' = 0
+  'gpte-sync' = 0
+  'obsolete-root' = 0
+  destroy = 0
+}
+
 export class MmuStats {
   static readonly opaque = true
   /** Page faults that reached the fault path. */
@@ -23,20 +40,7 @@ export class MmuStats {
   efault = 0
   oom = 0
   /** Leaf sptes dropped, by cause. */
-  readonly zapped: Record<ZapCause, number> = {
-    invalidate: 0,
-    change_pte: 0,
-    release: 0,
-    memslot: 0,
-    'pfn-changed': 0,
-    split: 0,
-    collapse: 0,
-    recycle: 0,
-    'gpte-write': 0,
-    'gpte-sync': 0,
-    'obsolete-root': 0,
-    destroy: 0,
-  }
+  readonly zapped: ZapCounts = new ZapCounts()
   /** Invalidations whose range hit a slot, and all of them. */
   invalidations = 0
   invalidationsSeen = 0

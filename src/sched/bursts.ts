@@ -38,6 +38,11 @@ export class Bursts {
     return false
   }
 
+  /** Nothing runs until somebody outside says so. */
+  pause(): void {
+    this.phase = 'breathing'
+  }
+
   /** Ends the present burst; `begin` opens the next one, after the surrounding program has had its turn. */
   next(begin: () => void): void {
     this.phase = 'breathing'

@@ -8,17 +8,20 @@ import type { Task } from './task.ts'
 
 interface Timer {
   readonly task: Task
-  readonly waitNumber: number
 }
 
 export class VirtualClock {
+  /** How late it is matters only while a timer is armed: see `Scheduler.isTimed`. */
+  static readonly opaque: readonly string[] = ['now']
   /** Virtual nanoseconds since the kernel started. */
   now = 0
   private readonly timers: FlatQueue<Timer> = new FlatQueue()
 
   /** Arms a timer for the task's present wait. */
   arm(task: Task, at: number): void {
-    this.timers.push({ task, waitNumber: task.waitNumber }, at)
+    const timer: Timer = { task }
+    task.timer = timer
+    this.timers.push(timer, at)
   }
 
   /** Virtual time of the earliest timer that still matters, or Infinity. */
@@ -41,6 +44,6 @@ export class VirtualClock {
   }
 
   private matters(timer: Timer): boolean {
-    return timer.task.state === 'blocked' && timer.task.waitNumber === timer.waitNumber
+    return timer.task.state === 'blocked' && timer.task.timer === timer
   }
 }

@@ -33,6 +33,13 @@ export interface Policy {
    * @param count possibilities; the answer is in [0, count)
    */
   decide(decision: Decision, count: number, running: Task, ready: readonly Task[]): number
+  /**
+   * With this, decisions are left open: the task has parked, and nothing runs until `Scheduler.answer`. Told also of a
+   * `next` with one possibility. `decide` is asked for values only.
+   */
+  opened?(decision: 'next' | 'point', count: number): void
+  /** Told how the run ended: null, or what `Scheduler.run` throws. */
+  stopped?(failure: unknown): void
   /** Told at each switch point what the step that begins there accesses. */
   footprint?(task: Task, object: object, access: Access): void
 }

@@ -11,6 +11,7 @@ import { KernelBug, KernelError, Random, Trace } from '../base/index.ts'
 import type { TraceStamp } from '../base/index.ts'
 import { Bursts } from './bursts.ts'
 import { VirtualClock } from './clock.ts'
+import { nextTurn } from './host-loop.ts'
 import { LockOrder } from './lock-order.ts'
 import { begin, park, step } from './park.ts'
 import { fifo } from './policy.ts'
@@ -52,6 +53,8 @@ export class TaskFailure extends Error {
 const NOBODY: TraceStamp = { task: 'swapper', pid: 0, cpu: 0, now: 0 }
 
 export class Scheduler {
+  /** Who ran last, what is derived from it, and the record of the run: none of it changes what can happen next. */
+  static readonly opaque: readonly string[] = ['running', 'contended', 'ready', 'deviations', 'decisions', 'settle']
   readonly cpus: number
   readonly policy: Policy
   readonly random: Random
@@ -59,6 +62,8 @@ export class Scheduler {
   readonly lockOrder: LockOrder = new LockOrder()
   /** True when a switch point could stop the running task: guard `point` with it. */
   contended = false
+  /** True when open choices are explored: guard `choose` with it, where asking is not free. Immutable. */
+  readonly choosing: boolean
 
   private running: Task | null = null
   private readonly ready: Task[] = []
@@ -69,6 +74,7 @@ export class Scheduler {
   private decisions = 0
   private lastPid = 0
   private living = 0
+  private stopped = false
 
   private readonly bursts: Bursts
   private settle: ((failure: unknown) => void) | null = null
@@ -80,6 +86,7 @@ export class Scheduler {
       throw new KernelError('EINVAL', `cpus is ${this.cpus}; expected 1 to 64`)
     }
     this.policy = options.policy ?? fifo()
+    this.choosing = this.policy.preemptive
     this.random = new Random(options.seed ?? 1)
     this.trace = new Trace(() => this.stamp())
     this.bursts = new Bursts(options.onTurn, () => this.foreignAwait())
@@ -111,6 +118,11 @@ export class Scheduler {
     return { deviations: this.deviations }
   }
 
+  /** Does some task wait for a point in time? If not, how late it is cannot matter. */
+  get isTimed(): boolean {
+    return this.clock.nextExpiry() !== Infinity
+  }
+
   /** Names, states and waits of all living tasks. */
   livingTasks(): readonly Task[] {
     return [...this.tasks]
@@ -131,6 +143,13 @@ export class Scheduler {
       })
       this.bursts.next(() => this.dispatch())
     })
+  }
+
+  /** As `run`, for a policy that leaves decisions open and is told of the end: the first decision is to run `body`. */
+  start(name: string, body: () => Promise<void>): void {
+    if (this.bursts.phase !== 'idle') throw new KernelBug('a scheduler runs once')
+    this.spawn(name, body)
+    this.dispatch()
   }
 
   /** Starts a task. It first runs when the policy picks it. */
@@ -165,6 +184,7 @@ export class Scheduler {
     this.policy.footprint?.(task, object, access)
     this.wakeSpinners()
     if (this.ready.length === 0) return
+    if (this.policy.opened !== undefined) return await this.leaveOpen(task)
     const choice = this.decide('point', this.ready.length + 1)
     if (choice === 0) return
     const next = this.ready[choice - 1]!
@@ -182,7 +202,7 @@ export class Scheduler {
     task.where = 'yield'
     this.wakeSpinners()
     if (this.ready.length === 0) {
-      if (this.bursts.isOver()) await this.breathe(task)
+      if (this.policy.opened === undefined && this.bursts.isOver()) await this.breathe(task)
       return
     }
     const parked = park(task.handle)
@@ -261,10 +281,28 @@ export class Scheduler {
     task.state = 'blocked'
     task.waitsFor = target
     task.waitNumber++
+    task.timer = null
     if (deadline !== Infinity) this.clock.arm(task, deadline)
     const parked = park(task.handle)
     this.dispatch()
     await parked
+  }
+
+  /**
+   * Answers the decision that was left open: the `choice`-th ready task runs (a task at a switch point is the first).
+   * For a policy with `opened`; no task may be running.
+   */
+  answer(choice: number): void {
+    if (this.ready.length > 1) {
+      if (choice !== 0) this.deviations.push(this.decisions, choice)
+      this.decisions++
+    }
+    this.resume(this.ready.splice(choice, 1)[0]!)
+  }
+
+  /** The tasks that `answer` chooses from. */
+  get candidates(): readonly Task[] {
+    return this.ready
   }
 
   /** Makes a blocked task ready. Waking a task that is not blocked does nothing. */
@@ -287,9 +325,19 @@ export class Scheduler {
     return choice
   }
 
+  /** Parks a task at a switch point and leaves it to `answer` who goes on. */
+  private async leaveOpen(task: Task): Promise<void> {
+    this.ready.unshift(task)
+    task.state = 'ready'
+    const parked = park(task.handle)
+    this.bursts.pause()
+    this.policy.opened?.('point', this.ready.length)
+    await parked
+  }
+
   /** Picks the next task after the running one has parked or ended. */
   private dispatch(): void {
-    if (this.bursts.isOver()) return this.bursts.next(() => this.dispatch())
+    if (this.policy.opened === undefined && this.bursts.isOver()) return this.bursts.next(() => this.dispatch())
     this.wakeSpinners()
     while (this.ready.length === 0) {
       if (this.living === 0) return this.stop(null)
@@ -301,6 +349,10 @@ export class Scheduler {
       this.clock.now = Math.max(this.clock.now, expiry)
       this.wakeExpired()
       this.wakeSpinners()
+    }
+    if (this.policy.opened !== undefined) {
+      this.bursts.pause()
+      return this.policy.opened('next', this.ready.length)
     }
     try {
       const choice = this.ready.length === 1 ? 0 : this.decide('next', this.ready.length)
@@ -337,7 +389,7 @@ export class Scheduler {
   }
 
   private ended(task: Task, failure: unknown): void {
-    if (this.bursts.phase === 'ended') return
+    if (this.stopped) return
     task.state = 'done'
     this.tasks.delete(task)
     if (!task.daemon) this.living--
@@ -353,12 +405,14 @@ export class Scheduler {
   }
 
   private stop(failure: unknown): void {
+    this.stopped = true
     this.bursts.phase = 'ended'
     this.running = null
     this.contended = false
     this.ready.length = 0
     this.settle?.(failure)
     this.settle = null
+    this.policy.stopped?.(failure)
   }
 
   /** Gives the surrounding program its turn; then the running task goes on, without a decision or a trace of it (R3). */
@@ -379,6 +433,11 @@ export class Scheduler {
     if (task === null) return NOBODY
     return { task: task.name, pid: task.pid, cpu: task.cpu, now: this.clock.now }
   }
+}
+
+/** For a program that drives a scheduler from outside: lets what is around it have its turn. */
+export function hostTurn(): Promise<void> {
+  return new Promise((resolve) => nextTurn(resolve))
 }
 
 const SLEEP: WaitTarget = { describe: () => 'a timer', holders: () => [] }

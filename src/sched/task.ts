@@ -19,6 +19,8 @@ export interface WaitTarget {
 }
 
 export class Task {
+  /** For reports and statistics alone. */
+  static readonly opaque: readonly string[] = ['where', 'waitNumber']
   /** Immutable. */
   readonly pid: number
   /** Immutable. */
@@ -29,8 +31,10 @@ export class Task {
   cpu: number
   state: TaskState = 'ready'
   waitsFor: WaitTarget | null = null
-  /** Counts its waits, so that a timer of an earlier wait is recognised as stale. */
+  /** Counts its waits. */
   waitNumber = 0
+  /** Ends its present wait; a timer of an earlier wait is stale. */
+  timer: object | null = null
   /** Locks it holds, oldest first. */
   readonly held: Lock[] = []
   /** Contexts in which it may not sleep, oldest first: spin locks, RCU read sections, callbacks. */

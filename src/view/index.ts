@@ -1,4 +1,5 @@
 /** view: events and states as plain text. */
+export { columnLines } from './columns.ts'
 export { histogramLines } from './histogram.ts'
 export { lockCard, lockTree, lockingDocument } from './locking.ts'
 export type { LockRoom } from './locking.ts'

@@ -175,7 +175,9 @@ export function violationLines(violation: Violation): string[] {
     `  ${violation.what}`,
     ...(page === '' ? [] : [`  page: ${page}`]),
     `  running: task ${violation.task} at ${timeText(violation.now)}`,
-    ...(violation.history.length === 0 ? [] : ['  last events that touched the page:']),
+    ...(violation.history.length === 0
+      ? []
+      : [page === '' ? '  last events:' : '  last events that touched the page:']),
     ...violation.history.map(({ event, stamp }) => `  ${traceLine(event, stamp)}`),
   ]
 }

@@ -20,6 +20,7 @@ import { KvmMmuNotifier, PageFaults, Vm } from '../../src/mmu/index.ts'
 import { SrcuTiny, mmuNotifierSrcu } from '../../src/notifier/index.ts'
 import type { Srcu } from '../../src/notifier/index.ts'
 import { bounded, decodeSchedule, replay } from '../../src/sched/index.ts'
+import { partExplored } from '../../src/check/explore/remaining.ts'
 import { timelineLines } from '../../src/view/index.ts'
 
 const LONG = process.env['UMBRA_LONG'] === '1'
@@ -268,4 +269,19 @@ test('there are at least 24 scenarios, and each is clean', async (t) => {
       t.is(found, null, found === null ? '' : `${scenario.name}: ${findingOf(found)} ${found.schedule}`)
     }
   }
+})
+
+test('what a bounded search has left is estimated from where it is in its tree', async (t) => {
+  const scenario = named('unmap-vs-fault')
+  const made: number[] = []
+  const { schedules, within } = await searchBounded(scenario, {
+    preemptions: 1,
+    onRun: (count, left) => {
+      made[count] = count + left!()
+    },
+  })
+  const before = schedules - within
+  const half = made[before + (within >> 1)]!
+  t.true(half > schedules / 3 && half < schedules * 3, `${half} estimated half-way, ${schedules} made`)
+  t.is(partExplored([{ kind: 'next', count: 2, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
 })

@@ -45,7 +45,8 @@ test('the state lies in the buffer that was given, halves and cells on the same 
 
 const ones = 0xffff_ffff_ffff_ffffn
 const masks: readonly (readonly [CsrName, bigint, bigint])[] = [
-  ['sstatus', ones, (2n << 32n) | 0xc0122n],
+  ['sstatus', ones, (1n << 63n) | (2n << 32n) | 0xc6122n],
+  ['sstatus', 0x4000n, (2n << 32n) | 0x4000n],
   ['sstatus', 0n, 2n << 32n],
   ['sie', ones, 0x222n],
   ['sip', ones, 0x2n],
@@ -101,6 +102,7 @@ test('absent, M-mode and read-only CSRs raise illegal-instruction with the instr
     ['csrrs', 0x14d, 0],
     ['csrrs', 0xc03, 0],
     ['csrrs', 0x001, 0],
+    ['csrrs', 0x008, 0],
     ['csrrw', 0xc00, 0],
     ['csrrs', 0xc02, 5],
     ['csrrci', 0xc01, 1],

@@ -18,7 +18,7 @@ import { matches } from '../../src/guest/isa/decode.ts'
 import { findObjdump, objdump } from './isa/objdump.ts'
 import { stackFault } from './isa/stack-order.ts'
 
-const OPERANDS: readonly OperandName[] = ['rd', 'rs1', 'rs2', 'imm']
+const OPERANDS: readonly OperandName[] = ['rd', 'rs1', 'rs2', 'rs3', 'rm', 'imm']
 const SHORT = ROWS.filter((row) => row.length === 2)
 const LONG = ROWS.filter((row) => row.length === 4)
 const decoder = new Decoder()
@@ -103,6 +103,7 @@ test('the assembler refuses what cannot be encoded', (t) => {
   refused('c.addi4spn', { rd: 8, imm: 0 })
   refused('c.lui', { rd: 2, imm: 4096 })
   refused('lui', { rd: 1, rs2: 1 })
+  refused('fadd.s', { rd: 1, rs1: 1, rs2: 1, rm: 5 })
   refused('no.such', {})
   t.is(asm.word('addi', { rd: 10, rs1: 0, imm: -1 }), 0xfff00513)
   t.is(asm.word('c.j', { imm: -2 }), 0xbffd)
@@ -112,8 +113,8 @@ const name = (word: number): string => decoder.decode(word).row.name
 
 test('reserved encodings are illegal, hints are not', (t) => {
   const illegal = [0x0000, 0x2001, 0x2005, 0x6101, 0x6081, 0x4002, 0x6002, 0x8002, 0x9c41, 0x9c61, 0x8000]
-  // Floating point loads and stores of RV64DC, mret, hfence.vvma, a 48-bit prefix, and an amo with an unused funct5.
-  illegal.push(0x2000, 0xa000, 0x2002, 0xa002, 0x30200073, 0x22000073, 0x0000001f, 0x2800202f, 0xffffffff)
+  // mret, hfence.vvma, a 48-bit prefix, and an amo with an unused funct5.
+  illegal.push(0x30200073, 0x22000073, 0x0000001f, 0x2800202f, 0xffffffff)
   for (const word of illegal) t.is(name(word), 'illegal', word.toString(16))
   const hints: readonly (readonly [number, string])[] = [
     [0x0005, 'c.nop'],
@@ -148,6 +149,9 @@ test('instructions print with ABI names, targets and ordering bits', (t) => {
   t.is(disassembler.print(asm.word('amoadd.d', { rd: 5, rs1: 6, rs2: 7 }) | (3 << 25)), 'amoadd.d.aqrl t0,t2,(t1)')
   t.is(disassembler.print(asm.word('csrrw', { rd: 0, rs1: 10, imm: CSR_ADDRESS.satp })), 'csrrw zero,satp,a0')
   t.is(disassembler.print(asm.word('fence', { imm: 0x33 })), 'fence rw,rw')
+  t.is(disassembler.print(asm.word('fmadd.d', { rd: 10, rs1: 0, rs2: 8, rs3: 31, rm: 7 })), 'fmadd.d fa0,ft0,fs0,ft11')
+  t.is(disassembler.print(asm.word('fadd.s', { rd: 10, rs1: 1, rs2: 2, rm: 1 })), 'fadd.s fa0,ft1,ft2,rtz')
+  t.is(disassembler.print(asm.word('c.fldsp', { rd: 9, imm: 16 })), 'c.fldsp fs1,16(sp)')
   t.is(disassembler.print(0), '.2byte 0x0')
 })
 
@@ -159,8 +163,11 @@ function likeObjdump(word: number, pc: bigint): string {
   return text.replace(/^c\.nop ?(-?\d*)$/, (_, imm: string) => `c.addi zero,${imm === '' ? '0' : imm}`)
 }
 
-/** Instructions that objdump knows and a guest does not have, and two reserved words that it prints all the same. */
-const onlyThere = (text: string): boolean => /^c\.f|^c\.unimp$|^c\.addi16sp sp,0$/.test(text)
+/** Reserved words that objdump prints all the same: the rounding modes, and two short ones. */
+const onlyThere = (text: string): boolean => /,unknown$|^c\.unimp$|^c\.addi16sp sp,0$/.test(text)
+/** Binutils before 2.41 takes a rounding mode of an exact conversion for another instruction. */
+const unknownThere = (text: string, theirs: string): boolean =>
+  /^fcvt\.d\.(s|wu?) .*,(rtz|rdn|rup|rmm|dyn)$/.test(text) && theirs.startsWith('.4byte')
 /** Binutils names every CSR, the disassembler those of a guest. */
 const namedOnlyThere = (word: number): boolean => {
   const { row, imm } = decoder.decode(word)
@@ -175,7 +182,7 @@ function compareWithObjdump(words: readonly number[]): string[] {
   words.forEach((word, n) => {
     const text = likeObjdump(word, pc)
     const other = theirs[n] as string
-    const known = onlyThere(other) || namedOnlyThere(word)
+    const known = onlyThere(other) || unknownThere(text, other) || namedOnlyThere(word)
     if (text !== other && !known) differences.push(`${word.toString(16)}: ${text}, objdump ${other}`)
     pc += isShort(word) ? 2n : 4n
   })
@@ -197,7 +204,7 @@ oracle('every row prints as objdump prints it', (t) => {
   t.deepEqual(compareWithObjdump(words), [])
 })
 
-oracle('all 49152 short words are legal or not as in objdump, floating point aside', (t) => {
+oracle('all 49152 short words are legal or not as in objdump', (t) => {
   t.deepEqual(compareWithObjdump(Array.from({ length: 65536 }, (_, word) => word).filter(isShort)), [])
 })
 

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { KernelBug, KernelError } from '../../src/base/index.ts'
+import { nextPlan } from '../../src/check/index.ts'
 import {
   Completion,
   DeadlockError,
@@ -7,10 +8,12 @@ import {
   Scheduler,
   TaskFailure,
   WaitQueue,
+  bounded,
   decodeSchedule,
   encodeSchedule,
   fifo,
   lockClass,
+  pct,
   random,
   replay,
 } from '../../src/sched/index.ts'
@@ -319,4 +322,35 @@ test('the inner class of a declared pair may be taken under the outer, never the
     }),
   )
   t.regex(failure.message, /acquires a while it holds b, but a is outside b \(the declared lock order\)/)
+})
+
+/** What a task gets that asks for one of three, and whether it had to ask. */
+async function answers(policy: Policy): Promise<{ answer: number; asked: boolean }> {
+  const sched = new Scheduler({ policy })
+  let answer = -1
+  await sched.run('main', async () => {
+    answer = sched.choose(3, 'one of three')
+  })
+  return { answer, asked: sched.choosing }
+}
+
+test('open choices: 0 in production, explored by each policy that explores, and free for the bounded one', async (t) => {
+  t.deepEqual(await answers(fifo()), { answer: 0, asked: false })
+  for (const make of [(seed: number) => pct(seed, 2), (seed: number) => random(seed, { values: true })]) {
+    const seen = new Set<number>()
+    for (let seed = 1; seed <= 40; seed++) seen.add((await answers(make(seed))).answer)
+    t.deepEqual(
+      [...seen].toSorted((a, b) => a - b),
+      [0, 1, 2],
+    )
+  }
+  for (const answer of [0, 1, 2]) {
+    const policy = bounded([answer])
+    t.deepEqual(await answers(policy), { answer, asked: true })
+    t.deepEqual(
+      policy.taken.map(({ kind, count, choice }) => ({ kind, count, choice })),
+      [{ kind: 'value', count: 3, choice: answer }],
+    )
+  }
+  t.deepEqual(nextPlan([{ kind: 'value', count: 3, choice: 0, from: 'm', to: 'm' }], 0), [1], 'within 0 preemptions')
 })

@@ -13,6 +13,7 @@ import type { Taken } from '../../sched/index.ts'
 import { findingOf } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import type { SearchOptions, SearchResult } from './hunt.ts'
+import { partExplored } from './remaining.ts'
 
 export interface BoundedOptions extends SearchOptions {
   /** Preemptions in one schedule, at most. Default 2. */
@@ -43,6 +44,12 @@ export function nextPlan(taken: readonly Taken[], bound: number): number[] | nul
   return null
 }
 
+/** Runs still to be made within the bound, by what the tree so far has taken. */
+function left(taken: readonly Taken[], bound: number, made: number): number {
+  const explored = partExplored(taken, bound)
+  return explored > 0 ? Math.round(made / explored) - made : Infinity
+}
+
 /** Tries bound 0, then 1, and so on. */
 export async function searchBounded(scenario: Scenario, options: BoundedOptions = {}): Promise<BoundedResult> {
   const most = options.schedules ?? Infinity
@@ -65,7 +72,7 @@ export async function searchBounded(scenario: Scenario, options: BoundedOptions 
       const run = await scenario.run(policy, { parts: options.parts ?? {} })
       schedules++
       inBound++
-      options.onRun?.(schedules)
+      options.onRun?.(schedules, () => Math.min(most - schedules, left(policy.taken, bound, inBound)))
       if (findingOf(run) !== null) return result(run)
       plan = nextPlan(policy.taken, bound)
     }

@@ -1,18 +1,17 @@
 /**
  * Checks one scenario: hunts, then searches bounds, and makes what it finds short.
  */
+import { decodeSchedule, replay } from '../../sched/index.ts'
 import type { Scenario } from '../scenario.ts'
-import type { Run } from '../scenario.ts'
-import { searchBounded } from './bounded-search.ts'
-import { hunt } from './hunt.ts'
+import { conclude } from './conclude.ts'
 import type { HuntOptions } from './hunt.ts'
-import { shrink } from './shrink.ts'
 import type { Counterexample } from './shrink.ts'
-import { boundedVerdict, huntVerdict } from './verdict.ts'
+import { planUnits, runUnit } from './unit.ts'
+import type { Finding, SearchConfig, UnitResult } from './unit.ts'
 
-export interface ExploreOptions extends Omit<HuntOptions, 'policy'> {
+export interface ExploreOptions extends Omit<HuntOptions, 'policy' | 'first'> {
   /** `all`: pct, random, then bounded. Default. */
-  readonly policy?: 'pct' | 'random' | 'bounded' | 'all'
+  readonly policy?: SearchConfig['policy']
   /** Bound of the search over preemptions. Default 1. */
   readonly preemptions?: number
 }
@@ -31,47 +30,34 @@ export interface ExploreReport {
 /** Explores one scenario as far as the options go. */
 export async function explore(scenario: Scenario, options: ExploreOptions = {}): Promise<ExploreReport> {
   const policy = options.policy ?? 'all'
-  const most = options.schedules ?? 300
-  const words: string[] = []
-  let schedules = 0
-  let hunted = 0
-  let found: Run | null = null
-  let stopped = false
-  const onRun = (base: number) => (count: number) => options.onRun?.(base + count)
-  for (const kind of ['pct', 'random'] as const) {
-    if (found !== null || (policy !== 'all' && policy !== kind)) continue
-    const share = policy === 'all' ? Math.ceil(most / (kind === 'pct' ? 2 : 4)) : most
-    const result = await hunt(scenario, { ...options, policy: kind, schedules: share, onRun: onRun(schedules) })
-    schedules += result.schedules
-    hunted += result.schedules
-    found = result.found
-    stopped ||= found === null && result.schedules < share
+  const { seed = 1, depth = 0, preemptions = 1, schedules = policy === 'bounded' ? Infinity : 300 } = options
+  const config = { policy, seed, depth, schedules, preemptions }
+  const units = planUnits(scenario.name, config)
+  const results = new Map<string, UnitResult>()
+  let base = 0
+  for (const unit of units) {
+    if (options.stop?.() === true) break
+    const onRun = (count: number): void => options.onRun?.(base + count)
+    const result = await runUnit(scenario, unit, config, { ...options, onRun })
+    results.set(unit.id, result)
+    base += result.schedules
+    if (result.finding !== null) break
   }
-  if (found === null && (policy === 'all' || policy === 'bounded')) {
-    const share = options.schedules ?? (policy === 'all' ? most : undefined)
-    const result = await searchBounded(scenario, {
-      ...options,
-      preemptions: options.preemptions ?? 1,
-      ...(share === undefined ? { schedules: Infinity } : { schedules: share }),
-      onRun: onRun(schedules),
-    })
-    schedules += result.schedules
-    found = result.found
-    stopped ||= found === null && !result.complete && (share === undefined || result.schedules < share)
-    if (found === null && (result.exhausted >= 0 || policy === 'bounded')) words.push(boundedVerdict(result))
+  const { verdict, schedules: made, finding, missing } = conclude(units, results)
+  return {
+    scenario: scenario.name,
+    verdict,
+    schedules: made,
+    stopped: finding === null && missing.length > 0,
+    counterexample: finding === null ? null : await counterexampleOf(scenario, finding, options),
   }
-  if (hunted > 0) words.push(huntVerdict({ schedules: hunted, found: null, complete: false }))
-  if (found === null) {
-    return { scenario: scenario.name, verdict: words.join('; '), schedules, stopped, counterexample: null }
-  }
-  const counterexample = await shrink(scenario, found, {
-    ...(options.parts === undefined ? {} : { parts: options.parts }),
-    ...(options.stop === undefined ? {} : { stop: options.stop }),
-  })
-  const { violation, failure } = counterexample.run
-  const verdict =
-    violation === null
-      ? `failed: ${failure?.message}`
-      : `${violation.invariant} violated after ${schedules} schedule${schedules === 1 ? '' : 's'}`
-  return { scenario: scenario.name, verdict, schedules, stopped, counterexample }
+}
+
+async function counterexampleOf(
+  scenario: Scenario,
+  finding: Finding,
+  { parts = {} }: ExploreOptions,
+): Promise<Counterexample> {
+  const { invariant: _, what: __, schedule, ...measured } = finding
+  return { run: await scenario.run(replay(decodeSchedule(schedule)), { parts }), ...measured }
 }

@@ -2,7 +2,8 @@
  * Hunting: many runs of a scenario, each under another seed, until one of them breaks an invariant.
  *
  * R1 The n-th schedule of a hunt depends on the seed and on n alone.
- * R2 The first run of a hunt with pct takes every default: it tells how many switch points a run has.
+ * R2 Schedule 0 of a hunt with pct takes every default: it tells how many switch points a run has. A hunt that begins
+ *    later makes that run as well, and does not count it.
  */
 import { bounded, pct, random } from '../../sched/index.ts'
 import type { Policy } from '../../sched/index.ts'
@@ -16,8 +17,11 @@ export interface SearchOptions {
   readonly parts?: WorldParts
   /** Asked before each run: true ends the search. */
   readonly stop?: () => boolean
-  /** Called after each run with the number of runs so far. */
-  readonly onRun?: (schedules: number) => void
+  /**
+   * Called after each run with the number of runs so far.
+   * @param left an estimate of the runs still to be made, where it takes one
+   */
+  readonly onRun?: (schedules: number, left?: () => number) => void
 }
 
 export interface HuntOptions extends SearchOptions {
@@ -27,6 +31,8 @@ export interface HuntOptions extends SearchOptions {
   readonly seed?: number
   /** Runs at most. Default 1,000. */
   readonly schedules?: number
+  /** Number of the first schedule. Default 0. */
+  readonly first?: number
   /** Depth of pct; 0 (default) takes 2, 3 and 4 in turn. */
   readonly depth?: number
 }
@@ -50,12 +56,18 @@ function policyOf(options: HuntOptions, index: number, length: number): Policy {
 
 /** Runs the scenario until a run breaks something, the schedules are used up, or `stop` says so. */
 export async function hunt(scenario: Scenario, options: HuntOptions = {}): Promise<SearchResult> {
-  const most = options.schedules ?? 1000
+  const { first = 0, parts = {}, schedules: most = 1000 } = options
   let schedules = 0
   let length = 0
+  if (first > 0 && options.policy !== 'random') {
+    const measuring = bounded()
+    await scenario.run(measuring, { parts })
+    length = measuring.taken.length
+  }
   while (schedules < most && options.stop?.() !== true) {
-    const measuring = schedules === 0 && options.policy !== 'random' ? bounded() : null
-    const run = await scenario.run(measuring ?? policyOf(options, schedules, length), { parts: options.parts ?? {} })
+    const index = first + schedules
+    const measuring = index === 0 && options.policy !== 'random' ? bounded() : null
+    const run = await scenario.run(measuring ?? policyOf(options, index, length), { parts })
     if (measuring !== null) length = measuring.taken.length
     schedules++
     options.onRun?.(schedules)

@@ -36,10 +36,14 @@ export interface ShrinkOptions extends SearchOptions {
   readonly tries?: number
 }
 
-interface Attempt {
+/** A run and the decisions that made it. */
+export interface Attempt {
   readonly run: Run
   readonly taken: readonly Taken[]
 }
+
+/** What a schedule costs. */
+export type Cost = Pick<Counterexample, 'preemptions' | 'switches' | 'deviations' | 'decisions'>
 
 function segmentsOf(taken: readonly Taken[]): TaskSegment[] {
   const segments: { task: string; decisions: number }[] = []
@@ -55,17 +59,18 @@ function segmentsOf(taken: readonly Taken[]): TaskSegment[] {
 const valuesOf = (taken: readonly Taken[]): number[] =>
   taken.filter(({ kind }) => kind === 'value').map(({ choice }) => choice)
 
-function measure({ taken }: Attempt): Pick<Counterexample, 'preemptions' | 'switches' | 'deviations' | 'decisions'> {
+/** Counts the decisions of a run. */
+export function costOf({ taken }: Attempt): Cost {
   return {
     preemptions: taken.filter(({ kind, choice }) => kind === 'point' && choice > 0).length,
-    switches: segmentsOf(taken).length - 1,
+    switches: Math.max(0, segmentsOf(taken).length - 1),
     deviations: taken.filter(({ choice }) => choice > 0).length,
     decisions: taken.length,
   }
 }
 
 function isShorter(a: Attempt, b: Attempt): boolean {
-  const [x, y] = [measure(a), measure(b)]
+  const [x, y] = [costOf(a), costOf(b)]
   for (const key of ['preemptions', 'switches', 'deviations', 'decisions'] as const) {
     if (x[key] !== y[key]) return x[key] < y[key]
   }
@@ -172,7 +177,7 @@ export async function shrink(scenario: Scenario, found: Run, options: ShrinkOpti
     const defaulted = await shrinker.dropDeviations()
     better = dropped || merged || defaulted
   }
-  const { preemptions } = measure(shrinker.best)
+  const { preemptions } = costOf(shrinker.best)
   let fewest = preemptions === 0
   if (!fewest && options.stop?.() !== true) {
     const tries = options.tries ?? 400
@@ -182,8 +187,8 @@ export async function shrink(scenario: Scenario, found: Run, options: ShrinkOpti
     if (search.found !== null) {
       const best = bounded(planOf(search.found.schedule))
       await shrinker.attempt(best)
-      fewest = search.exhausted === measure(shrinker.best).preemptions - 1
+      fewest = search.exhausted === costOf(shrinker.best).preemptions - 1
     }
   }
-  return { run: shrinker.best.run, ...measure(shrinker.best), tried: shrinker.tried, fewest }
+  return { run: shrinker.best.run, ...costOf(shrinker.best), tried: shrinker.tried, fewest }
 }

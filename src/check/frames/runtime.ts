@@ -6,7 +6,8 @@
  * R2 Outside of all tasks a frame is as good as a promise, in both directions: tests and `Scheduler.run` need it.
  * R3 Nothing here knows of tasks: park.ts says which frame is resumed when.
  */
-import type { Site } from '../lower/machine.ts'
+import type { ClosureSite } from '../lower/captures.ts'
+import type { Place, Site } from '../lower/machine.ts'
 
 /** What a park returns; awaiting it suspends the chain of frames. */
 export const PARKED: object = Object.freeze({ parked: true })
@@ -15,6 +16,9 @@ export const PARKED: object = Object.freeze({ parked: true })
 export interface LoweredModule {
   readonly file: string
   readonly sites: readonly Site[]
+  readonly closures: readonly ClosureSite[]
+  /** Names of the fields that it writes after construction. */
+  readonly written: readonly string[]
 }
 
 /** What a closure holds, as the pass saw it. */
@@ -45,16 +49,13 @@ class Running {
 /** One per process, as the token is: a second one would let two tasks run. */
 export const running: Running = new Running()
 
-/** Program counter of a frame that only waits for what it will return. */
-const ADOPTING = -1
-
 export class Frame {
   readonly module: LoweredModule
   readonly site: Site
   /** Values of the locals, in the order of the site's names. */
   readonly locals: () => unknown[]
   readonly setLocals: (values: unknown[]) => void
-  /** The case that runs next. */
+  /** The case that runs next; below 0 it only waits for what it will return. */
   pc = 0
   state: FrameState = 'active'
   /** What it returned or threw. */
@@ -126,8 +127,8 @@ export class Frame {
   }
 
   /** For the machine: it returns; a frame that it returns is waited for. */
-  ret(value: unknown): void {
-    if (this.wait(value, ADOPTING)) return
+  ret(value: unknown, pc: number): void {
+    if (this.wait(value, pc)) return
     this.adopt()
   }
 
@@ -173,7 +174,7 @@ export class Frame {
   /** Runs until it ends or waits. */
   run(): void {
     while (this.state === 'active') {
-      if (this.pc === ADOPTING) return this.adopt()
+      if (this.pc < 0) return this.adopt()
       try {
         return this.machine(this)
       } catch (failure) {
@@ -235,15 +236,52 @@ export function resume(leaf: Frame): Frame {
   return frame
 }
 
-/** File, line and column of the emitted text where the frame stands, and its function. */
+/** Where a frame stands: at its `await` once it waits. */
+export function placeIn({ site, pc }: Frame): Place {
+  return pc < 0 ? site.returns[-1 - pc]! : site.places[pc]!
+}
+
+/** File, line and column where the frame stands, and its function. */
 export function placeOf(frame: Frame): string {
-  const [line, column] = frame.site.places[Math.max(frame.pc, 0)]!
+  const [line, column] = placeIn(frame)
   return `${frame.module.file}:${line}:${column + 1} (${frame.site.name})`
 }
 
-/** For lowered modules: their table. */
-export function $module(file: string, sites: readonly Site[]): LoweredModule {
-  return { file, sites }
+/** The lowered modules that this process has loaded. */
+const modules: LoweredModule[] = []
+
+/** Fields that the lowered form and the iterators below write themselves. */
+const OWN_FIELDS = ['v', 'at']
+
+/** Names of the fields that some lowered module writes after construction; all others are constant. */
+export function writtenFields(): ReadonlySet<string> {
+  return new Set([...OWN_FIELDS, ...modules.flatMap(({ written }) => written)])
+}
+
+/** For lowered modules: their tables. */
+export function $module(
+  file: string,
+  sites: readonly Site[],
+  closures: readonly ClosureSite[],
+  written: readonly string[],
+): LoweredModule {
+  const module = { file, sites, closures, written }
+  modules.push(module)
+  return module
+}
+
+/**
+ * For lowered modules: what may be written by computed names, since snapshots hold it whole or not at all.
+ * @param column from 0
+ */
+export function $array<T extends object>(module: LoweredModule, line: number, column: number, values: T): T {
+  if (Array.isArray(values) || ArrayBuffer.isView(values)) return values
+  const maker = values.constructor as { readonly name?: string; readonly opaque?: boolean } | undefined
+  if (maker?.opaque === true) return values
+  const whose = maker?.name ?? 'an object'
+  throw new Error(
+    `a field of ${whose} is written by a computed name, which snapshots cannot see, at ${module.file}:${line}:${column + 1}`,
+  )
 }
 
 /** For lowered functions: makes their frame and runs it to its first suspension. */
@@ -259,7 +297,7 @@ export function $frame(
   return frame
 }
 
-/** For function expressions: names what they hold. */
+/** For functions and classes that a value may hold: names what they hold themselves. */
 export function $closure<F extends object>(
   module: LoweredModule,
   number: number,
@@ -268,11 +306,28 @@ export function $closure<F extends object>(
   restore: ClosureTag['restore'],
 ): F {
   const tag: ClosureTag = { module, number, captured, restore }
-  return Object.defineProperty(closure, CLOSURE, { value: tag })
+  ;(closure as { [CLOSURE]?: ClosureTag })[CLOSURE] = tag
+  return closure
+}
+
+/** For accessors of literals: tags one, and returns the literal. */
+export function $accessor<T extends object>(
+  literal: T,
+  name: string,
+  kind: 'get' | 'set',
+  tag: (accessor: object) => object,
+): T {
+  tag(Object.getOwnPropertyDescriptor(literal, name)![kind]!)
+  return literal
+}
+
+/** What a function or class of lowered code holds; null for methods of classes, and for what was not lowered. */
+export function tagOf(closure: object): ClosureTag | null {
+  return Object.hasOwn(closure, CLOSURE) ? (closure as { [CLOSURE]?: ClosureTag })[CLOSURE]! : null
 }
 
 /** Where a tagged function keeps its tag. */
-export const CLOSURE: unique symbol = Symbol('closure')
+const CLOSURE: unique symbol = Symbol('closure')
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'

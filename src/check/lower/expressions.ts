@@ -17,6 +17,10 @@ export interface ModuleText {
   source(node: Node): string
   /** The node with inner functions lowered and variables renamed. */
   text(node: Node): string
+  /** The text of an object literal, with its accessors tagged. */
+  literal(node: Node, text: string): string
+  /** The object of a member expression that is assigned to. */
+  stored(member: Node, object: string): string
   /** @throws LowerError always */
   reject(node: Node, what: string): never
 }
@@ -151,7 +155,7 @@ export class Expressions {
       ? this.module.source(node.object)
       : this.body.save(this.lower(node.object))
     if (!node.computed) return object + this.property(node)
-    return `${object}[${this.body.save(this.lower(node.property))}]`
+    return `${this.module.stored(node, object)}[${this.body.save(this.lower(node.property))}]`
   }
 
   private assignment(node: Node): string {
@@ -194,7 +198,7 @@ export class Expressions {
       const key = one.computed ? `[${values[at++]}]` : this.module.source(one.key)
       return `${key}: ${values[at++]}`
     })
-    return `({${parts.join(', ')}})`
+    return this.module.literal(node, `({${parts.join(', ')}})`)
   }
 
   /** Member accesses and calls; `end` is where an enclosing `?.` chain goes when it meets nothing. */

@@ -80,7 +80,7 @@ export class Jumps {
       })
       if (stops) return
     }
-    body.emitLast(`return $f.ret(${value});`)
+    body.return(value)
   }
 
   /** Leaves one context. @returns true when its finalizer takes over */

@@ -4,35 +4,48 @@
  * Locals stay variables of the function; the frame carries a getter and a setter for them, and the machine is an
  * arrow function inside. So `this`, `super`, `arguments`, parameters and closures need no work.
  *
- * R1 What is not an async function is copied; only closures inside it are tagged with what they capture.
+ * R1 What is not an async function is copied; only functions and classes that a value may hold are tagged with what
+ *    they capture, and writes by computed names are checked when they run.
  * R2 What cannot be lowered is rejected with its position, never lowered to something else.
  */
+import { capturesOf, mentionsSuper } from './captures.ts'
+import type { Captures, ClosureSite } from './captures.ts'
+import { hiddenWrite, writtenFields } from './fields.ts'
+import type { WrittenFields } from './fields.ts'
 import { MachineBody } from './machine.ts'
-import type { Site } from './machine.ts'
+import type { Place, Site } from './machine.ts'
 import { Scopes } from './scope.ts'
 import type { Binding } from './scope.ts'
 import { Statements } from './statements.ts'
 import type { StatementHost } from './statements.ts'
-import { AwaitFinder, LowerError, boundBy, childrenOf, isFunction, parseModule, walk } from './syntax.ts'
-import type { Node } from './syntax.ts'
+import { AwaitFinder, LowerError, boundBy, childrenOf, isFunction, parseModule, statementsOf, walk } from './syntax.ts'
+import type { Node, Position } from './syntax.ts'
 
 export interface Lowered {
   readonly code: string
   /** The async functions, in the order of the numbers that the code gives them. */
   readonly sites: readonly Site[]
+  /** What makes functions that a value may hold, in the order of the numbers in their tags. */
+  readonly closures: readonly ClosureSite[]
+  /** Names of the fields that the module writes after construction. */
+  readonly written: readonly string[]
 }
 
 /** Names that the lowered text uses for itself. */
-const RESERVED = /^\$(\d+|f|v|S|frame|closure|module)$/
+const RESERVED = /^\$(\d+|f|v|S|frame|closure|module|array|accessor)$/
+
+/** Where a position of the text was in its source, when that is known: line from 1, column from 0. */
+export type Locate = (line: number, column: number) => Position | null
 
 /**
  * @param code a module of ES2023, as tsc emits it
- * @param file its name, for reports and sites
+ * @param file the name of its source, for reports and sites
  * @param runtime the module specifier of `frames/runtime`
+ * @param locate positions of the source; without it, reports and sites have those of the text
  * @throws LowerError with the position of what cannot be lowered
  */
-export function lower(code: string, file: string, runtime: string): Lowered {
-  return new ModuleLowering(code, file).run(runtime)
+export function lower(code: string, file: string, runtime: string, locate: Locate = () => null): Lowered {
+  return new ModuleLowering(code, file, locate).run(runtime)
 }
 
 class ModuleLowering implements StatementHost {
@@ -41,9 +54,11 @@ class ModuleLowering implements StatementHost {
   private readonly file: string
   private readonly tree: Node
   private readonly scopes: Scopes
+  private readonly fields: WrittenFields
   private readonly sites: Site[] = []
+  private readonly closures: ClosureSite[] = []
   private readonly names = new Set<string>()
-  private closures = 0
+  private readonly locate: Locate
   /** Functions around the text that is being written, innermost last. */
   private readonly within: Node[] = []
   /** Cells that the closure that is being written has copied. */
@@ -51,25 +66,23 @@ class ModuleLowering implements StatementHost {
   /** Names taken in the lowered function that is being written. */
   private taken = new Set<string>()
 
-  constructor(code: string, file: string) {
+  constructor(code: string, file: string, locate: Locate) {
     this.code = code
     this.file = file
+    this.locate = locate
     this.tree = parseModule(code, file)
     this.scopes = new Scopes(this.tree)
-    walk(this.tree, (node) => {
-      if (node.type === 'PrivateIdentifier') this.reject(node, `#${node.name} is hidden from snapshots: use private`)
-      if (isFunction(node) && node.async && node.generator) this.reject(node, 'an async generator cannot be lowered')
-      if (node.type !== 'Identifier') return
-      this.names.add(node.name)
-      if (RESERVED.test(node.name)) this.reject(node, `the name ${node.name} is taken by the lowered form`)
-    })
+    this.fields = writtenFields(this.tree)
+    walk(this.tree, (node) => this.admit(node))
   }
 
   run(runtime: string): Lowered {
     const text = this.text(this.tree)
-    const head = `import { $frame, $closure, $module } from ${JSON.stringify(runtime)};\n`
-    const table = `const $S = $module(${JSON.stringify(this.file)}, ${JSON.stringify(this.sites)});\n`
-    return { code: head + table + text, sites: this.sites }
+    const written = this.fields.names
+    const head = `import { $frame, $closure, $module, $array, $accessor } from ${JSON.stringify(runtime)};\n`
+    const { sites, closures } = this
+    const tables = [this.file, sites, closures, written].map((one) => JSON.stringify(one)).join(', ')
+    return { code: `${head}const $S = $module(${tables});\n${text}`, sites, closures, written }
   }
 
   bindingOf(id: Node): Binding | undefined {
@@ -81,10 +94,29 @@ class ModuleLowering implements StatementHost {
   }
 
   reject(node: Node, what: string): never {
-    throw new LowerError(this.file, node.loc.start, what)
+    const { line, column } = node.loc.start
+    throw new LowerError(this.file, this.locate(line, column) ?? node.loc.start, what)
+  }
+
+  literal(node: Node, text: string): string {
+    let out = text
+    for (const { kind, key, value, computed } of node.properties) {
+      if (kind !== 'get' && kind !== 'set') continue
+      if (computed) this.reject(key, 'an accessor with a computed name cannot be lowered')
+      const tag = this.tagAs(value!, key.name, capturesOf(value!, this.scopes), '$v')
+      const name = key.type === 'Identifier' ? JSON.stringify(key.name) : this.source(key)
+      out = `$accessor(${out}, ${name}, "${kind}", $v => ${tag})`
+    }
+    return out
+  }
+
+  stored(member: Node, object: string): string {
+    if (!this.fields.computed.has(member)) return object
+    return `$array($S, ${this.placeOf(member.loc.start).join(', ')}, ${object})`
   }
 
   text(node: Node): string {
+    if (node.type === 'FunctionDeclaration') return this.declarationText(node)
     if (isFunction(node)) return this.functionText(node)
     switch (node.type) {
       case 'Identifier':
@@ -92,9 +124,34 @@ class ModuleLowering implements StatementHost {
       case 'Property':
       case 'MethodDefinition':
         return this.propertyText(node)
+      case 'MemberExpression':
+        return this.memberText(node)
+      case 'Program':
+      case 'BlockStatement':
+      case 'StaticBlock':
+        return this.blockText(node)
+      case 'SwitchCase':
+        for (const one of node.consequent as unknown as readonly Node[]) {
+          if (one.type === 'FunctionDeclaration') this.reject(one, 'a function that a case declares cannot be lowered')
+        }
+        return this.splice(node)
+      case 'ClassDeclaration': {
+        const text = this.splice(node)
+        return this.within.length === 0 ? text : `${text} ${this.tag(node, this.idText(node))};`
+      }
+      case 'ObjectExpression':
+        return this.literal(node, this.splice(node))
+      case 'ClassExpression': {
+        const text = this.splice(node)
+        return this.within.length === 0 ? text : this.tag(node, `(${text})`)
+      }
       default:
         return this.splice(node)
     }
+  }
+
+  declared(node: Node): string {
+    return this.tag(node, node.type === 'FunctionDeclaration' ? this.declarationText(node) : `(${this.splice(node)})`)
   }
 
   hoist(id: Node, body: MachineBody): void {
@@ -123,6 +180,25 @@ class ModuleLowering implements StatementHost {
     return out + this.code.slice(at, node.end)
   }
 
+  /** A block of copied text: what its function declarations hold is named before anything else runs. */
+  private blockText(node: Node): string {
+    const declarations = statementsOf(node)
+      .map((one) => (one.type.startsWith('Export') ? one.declaration : one))
+      .filter((one) => one?.type === 'FunctionDeclaration' && one.id !== null)
+    const tags = declarations.map((one) => `${this.tag(one!, this.idText(one!))};`).join(' ')
+    const text = this.splice(node)
+    if (tags === '') return text
+    if (node.type === 'Program') return `${tags}\n${text}`
+    const opening = text.indexOf('{') + 1
+    return `${text.slice(0, opening)} ${tags} ${text.slice(opening)}`
+  }
+
+  private memberText(node: Node): string {
+    if (!this.fields.computed.has(node)) return this.splice(node)
+    if (node.object.type === 'Super') this.reject(node, 'a computed name of super is written: snapshots cannot see it')
+    return `${this.stored(node, this.text(node.object))}[${this.text(node.property)}]`
+  }
+
   private identifier(node: Node): string {
     const binding = this.bindingOf(node)
     if (binding === undefined) return node.name
@@ -141,26 +217,37 @@ class ModuleLowering implements StatementHost {
     }
     const isMethod = node.type === 'MethodDefinition' || node.method || node.kind === 'get' || node.kind === 'set'
     if (!isMethod || value === null) return this.splice(node)
-    const accessor = node.kind === 'get' || node.kind === 'set' ? `${node.kind} ` : ''
     const key = node.computed ? `[${this.text(node.key)}]` : this.source(node.key)
-    const head = `${node.static ? 'static ' : ''}${accessor}${value.generator ? '*' : ''}${key}`
-    return head + this.signatureAndBody(value, node.key.name ?? 'method')
+    const name = node.key.name ?? 'method'
+    const generator = value.generator ? '*' : ''
+    if (node.type === 'Property' && node.kind === 'init') {
+      const captures = capturesOf(value, this.scopes)
+      if (mentionsSuper(value)) this.reject(value, 'super in a method of a literal cannot be lowered')
+      const method = node.computed ? 'method' : this.source(node.key)
+      const literal = `({ ${generator}${method}${this.signatureAndBody(value, name)} })`
+      const member = node.computed || node.key.type === 'Identifier' ? `.${method}` : `[${method}]`
+      return `${key}: ${this.tagAs(value, name, captures, literal + member)}`
+    }
+    const accessor = node.kind === 'get' || node.kind === 'set' ? `${node.kind} ` : ''
+    const head = `${node.static ? 'static ' : ''}${accessor}${generator}${key}`
+    return head + this.signatureAndBody(value, name)
+  }
+
+  private declarationText(node: Node): string {
+    const star = node.generator ? '*' : ''
+    return `function${star} ${this.idText(node)}${this.signatureAndBody(node, node.id?.name ?? 'default')}`
   }
 
   private functionText(node: Node): string {
     const name = node.id?.name ?? ''
-    const star = node.generator ? '*' : ''
-    if (node.type === 'FunctionDeclaration') {
-      return `function${star} ${this.idText(node)}${this.signatureAndBody(node, name || 'default')}`
-    }
-    const { captures, self } = this.capturesOf(node)
-    const cells = captures.filter((one) => one.boxed && !this.copied.has(one))
+    const captures = capturesOf(node, this.scopes)
+    const cells = captures.variables.filter((one) => one.boxed && !this.copied.has(one))
     for (const one of cells) this.copied.add(one)
-    const isArrow = node.type === 'ArrowFunctionExpression'
     const body = this.signatureAndBody(node, name || 'anonymous')
-    const text = isArrow ? body : `function${star} ${name}${body}`
+    const isArrow = node.type === 'ArrowFunctionExpression'
+    const text = isArrow ? body : `function${node.generator ? '*' : ''} ${name}${body}`
     for (const one of cells) this.copied.delete(one)
-    const tagged = this.tag(text, captures, self)
+    const tagged = this.tagAs(node, name, captures, text)
     const list = cells.map((one) => one.out).join(', ')
     return cells.length === 0 ? `(${tagged})` : `((${list}) => ${tagged})(${list})`
   }
@@ -170,32 +257,41 @@ class ModuleLowering implements StatementHost {
     return binding?.out ?? node.id?.name ?? ''
   }
 
-  /** Makes a closure's captures visible to snapshots. */
-  private tag(text: string, captures: readonly Binding[], self: boolean): string {
-    const number = this.closures++
-    if (captures.length === 0 && !self) return `$closure($S, ${number}, ${text}, null, null)`
-    const list = [...(self ? ['this'] : []), ...captures.map((one) => one.out)].join(', ')
-    const writes = captures.map((one, at) => {
+  private tag(node: Node, text: string): string {
+    return this.tagAs(node, node.id?.name ?? '', capturesOf(node, this.scopes), text)
+  }
+
+  /** Makes what a function or class holds visible to snapshots. */
+  private tagAs(node: Node, name: string, { variables, implicit }: Captures, text: string): string {
+    const captured = [...implicit, ...variables.map((one) => one.name)]
+    const number = this.closures.push({ name, place: this.placeOf(node.loc.start), captured }) - 1
+    if (captured.length === 0) return `$closure($S, ${number}, ${text}, null, null)`
+    const list = [...implicit, ...variables.map((one) => one.out)].join(', ')
+    const writes = variables.map((one, at) => {
       const restored = one.kind !== 'const' && one.writes > 0 && !one.boxed
-      return restored ? ` ${one.out} = $v[${at + (self ? 1 : 0)}];` : ''
+      return restored ? ` ${one.out} = $v[${at + implicit.length}];` : ''
     })
     const setter = writes.some((one) => one !== '') ? `$v => {${writes.join('')} }` : 'null'
     return `$closure($S, ${number}, ${text}, () => [${list}], ${setter})`
   }
 
-  /** The variables of enclosing functions that a closure mentions, and whether it holds their `this`. */
-  private capturesOf(fn: Node): { readonly captures: readonly Binding[]; readonly self: boolean } {
-    const captures = new Set<Binding>()
-    let self = false
-    const look = (node: Node, lexical: boolean): void => {
-      if (node.type === 'ThisExpression' || node.type === 'Super') self ||= lexical
-      const binding = this.bindingOf(node)
-      if (binding !== undefined && binding.owner !== null && !this.scopes.isInside(binding, fn)) captures.add(binding)
-      const ends = node.type === 'ClassBody' || (isFunction(node) && node.type !== 'ArrowFunctionExpression')
-      for (const child of childrenOf(node)) look(child, lexical && !ends)
+  private placeOf({ line, column }: Position): Place {
+    const found = this.locate(line, column)
+    return found === null ? [line, column] : [found.line, found.column]
+  }
+
+  /** Refuses what has no lowered form wherever it stands. */
+  private admit(node: Node): void {
+    if (node.type === 'PrivateIdentifier') this.reject(node, `#${node.name} is hidden from snapshots: use private`)
+    if (isFunction(node) && node.async && node.generator) this.reject(node, 'an async generator cannot be lowered')
+    const hidden = hiddenWrite(node)
+    if (hidden !== null) this.reject(node, `${hidden} writes fields that snapshots cannot name: assign them one by one`)
+    if (node.type === 'CallExpression' && node.callee.type === 'MemberExpression' && !node.callee.computed) {
+      if (node.callee.property.name === 'bind') this.reject(node, 'a bound function hides what it holds: use an arrow')
     }
-    look(fn, true)
-    return { captures: [...captures], self }
+    if (node.type !== 'Identifier') return
+    this.names.add(node.name)
+    if (RESERVED.test(node.name)) this.reject(node, `the name ${node.name} is taken by the lowered form`)
   }
 
   private signatureAndBody(fn: Node, name: string): string {
@@ -214,7 +310,7 @@ class ModuleLowering implements StatementHost {
   private machine(fn: Node, name: string): string {
     const number = this.sites.length
     // The place of a function is kept before its inner functions take theirs.
-    this.sites.push({ name, locals: [], places: [], live: [], regions: [] })
+    this.sites.push({ name, locals: [], places: [], returns: [], live: [], regions: [] })
     const params = fn.params.flatMap(boundBy).map((id) => this.bindingOf(id)!)
     const body = new MachineBody(
       fn.loc.start,
@@ -231,7 +327,7 @@ class ModuleLowering implements StatementHost {
         this.reject(node, 'var cannot be lowered: use let or const')
     })
     new Statements(this, body).lowerFunction(fn)
-    const { text, site } = body.finish(name, number)
+    const { text, site } = body.finish(name, number, (at) => this.placeOf(at))
     this.sites[number] = site
     return text
   }

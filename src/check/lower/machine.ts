@@ -6,13 +6,18 @@
  */
 import type { Position } from './syntax.ts'
 
+/** Line from 1, column from 0. */
+export type Place = readonly [line: number, column: number]
+
 /** One async function, as the frames' runtime sees it. Plain JSON. */
 export interface Site {
   readonly name: string
   /** Names of the variables that its frame carries, in the order of the frame's getter. */
   readonly locals: readonly string[]
-  /** By program counter: line and column of the emitted text. */
-  readonly places: readonly (readonly [number, number])[]
+  /** By program counter: line (from 1) and column (from 0); after a suspension those of its `await`. */
+  readonly places: readonly Place[]
+  /** Where it returns a call that it does not await: `places` of the program counters -1, -2, ... */
+  readonly returns: readonly Place[]
   /** By program counter: indices of the locals that may still be read. */
   readonly live: readonly (readonly number[])[]
   /** Innermost first: first program counter, first one after, program counter of the handler. */
@@ -46,6 +51,7 @@ export class MachineBody {
   private readonly regions: { readonly from: Label; readonly to: Label; readonly handler: Label }[] = []
   private readonly locals: string[]
   private readonly hoisted: string[] = []
+  private readonly returns: Position[] = []
   private readonly pinned = new Set<string>()
   private temporaries = 0
 
@@ -100,6 +106,12 @@ export class MachineBody {
     return name
   }
 
+  /** Returns a value; a call that is returned is waited for, at a program counter below 0. */
+  return(value: string): void {
+    this.returns.push(this.place)
+    this.emitLast(`return $f.ret(${value}, ${-this.returns.length});`)
+  }
+
   jump(label: Label): void {
     this.push('', { jump: label, stops: true, render: () => `{ $f.pc = ${label.pc}; continue; }` })
   }
@@ -121,14 +133,17 @@ export class MachineBody {
   }
 
   /** The text of the function's body, and what the runtime needs to know of it. */
-  finish(name: string, siteNumber: number): { readonly text: string; readonly site: Site } {
-    if (this.code.at(-1)?.stops !== true) this.emitLast('return $f.ret(undefined);')
+  finish(
+    name: string,
+    siteNumber: number,
+    locate: (at: Position) => Place,
+  ): { readonly text: string; readonly site: Site } {
+    if (this.code.at(-1)?.stops !== true) this.return('undefined')
     let count = 1
     for (const one of this.code) if (one.label !== null) one.label.pc = count++
     const index = new Map(this.locals.map((local, at) => [local, at]))
     const lives = this.liveness(index)
-    const first = this.code[0]!.place
-    const places: [number, number][] = [[first.line, first.column]]
+    const places: Place[] = [locate(this.code[0]!.place)]
     const live: number[][] = [this.locals.map((_, at) => at)]
     let text = ''
     for (const [at, one] of this.code.entries()) {
@@ -136,7 +151,7 @@ export class MachineBody {
         text += ` ${one.render?.() ?? one.text}`
         continue
       }
-      places[one.label.pc] = [one.place.line, one.place.column]
+      places[one.label.pc] = locate(one.place)
       const pinned = [...this.pinned].map((local) => index.get(local)!)
       live[one.label.pc] = [...new Set([...lives[at]!, ...pinned])].toSorted((a, b) => a - b)
       text += `\ncase ${one.label.pc}: $f.pc = ${one.label.pc};`
@@ -148,7 +163,7 @@ export class MachineBody {
     const access = `() => [${list}], $v => { [${list}] = $v; }`
     return {
       text: `${declare} return $frame($S, ${siteNumber}, ${machine}, ${access}); `,
-      site: { name, locals: this.locals, places, live, regions },
+      site: { name, locals: this.locals, places, returns: this.returns.map(locate), live, regions },
     }
   }
 

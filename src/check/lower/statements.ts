@@ -13,6 +13,8 @@ import { boundBy, escapes, statementsOf } from './syntax.ts'
 import type { Node } from './syntax.ts'
 
 export interface StatementHost extends ModuleText {
+  /** A function or class declaration as an expression. */
+  declared(node: Node): string
   /** Makes a variable one of the function: picks its name and decides on a cell per turn. */
   hoist(id: Node, body: MachineBody): void
 }
@@ -48,7 +50,8 @@ export class Statements {
       else if (one.type === 'ClassDeclaration' || one.type === 'FunctionDeclaration') this.hoist(one.id!)
     }
     for (const one of statements) {
-      if (one.type === 'FunctionDeclaration') this.body.emit(`${this.module.text(one.id!)} = ${this.module.text(one)};`)
+      if (one.type === 'FunctionDeclaration')
+        this.body.emit(`${this.module.text(one.id!)} = ${this.module.declared(one)};`)
     }
   }
 
@@ -91,7 +94,7 @@ export class Statements {
         return
       case 'ClassDeclaration':
         if (module.bindingOf(node.id!)!.boxed) module.reject(node, 'a class that a loop makes anew cannot be lowered')
-        return body.emit(`${module.text(node.id!)} = (${module.text(node)});`)
+        return body.emit(`${module.text(node.id!)} = ${module.declared(node)};`)
       default:
         if (module.awaits.has(node) || escapes(node)) return this.cut(node, labels)
         return body.emit(module.text(node).replace(/;?$/, ';'))

@@ -51,7 +51,8 @@ export const blockableInNonblockable: Exhibit = {
   ],
   historical: ['mutex_lock(&lock);'],
   breaks: 'I13',
-  schedules: 10,
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 10 },
   scenario: reaperAgainstVm,
   bug: { vm: AlwaysSleepsVm },
 }

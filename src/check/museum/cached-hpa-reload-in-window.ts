@@ -63,6 +63,7 @@ export const cachedHpaReloadInWindow: Exhibit = {
   historical: ['new_pfn = hva_to_pfn(...);'],
   breaks: 'I2',
   schedules: 20,
+  shortest: { preemptions: 1, steps: 40 },
   scenario: dontneedAgainstCache((vm) => new GfnToPfnCache(vm)),
   bug: dontneedAgainstCache((vm) => new Eager(vm)),
 }

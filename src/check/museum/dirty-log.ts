@@ -78,7 +78,8 @@ export const dirtyLogFamily: readonly Exhibit[] = [
       'if (flush) kvm_flush_remote_tlbs_memslot(kvm, memslot);',
     ],
     historical: ['slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);'],
-    schedules: 20,
+    schedules: 5,
+    shortest: { preemptions: 0, steps: 10 },
     bug: { vm: NoFlushVm },
   },
   {
@@ -100,7 +101,8 @@ export const dirtyLogFamily: readonly Exhibit[] = [
       'kvm_flush_remote_tlbs(kvm);',
       'mask = xchg(&dirty_bitmap[i], 0);',
     ],
-    schedules: 40,
+    schedules: 15,
+    shortest: { preemptions: 2, steps: 35 },
     bug: { vm: ProtectsFirstVm },
   },
 ]

@@ -59,6 +59,7 @@ export const failedStartNoEnd: Exhibit = {
   historical: ['return ret;'],
   breaks: 'I6',
   schedules: 5,
+  shortest: { preemptions: 0, steps: 20 },
   scenario: reaperAgainstBusyClient,
   bug: withSubscriptions(NoUndo),
 }

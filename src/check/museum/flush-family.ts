@@ -86,7 +86,8 @@ export const yieldDropsFlush: Exhibit = {
   correct: ['flush |= zap_gfn_range(kvm, root, start, end, flush);'],
   historical: ['flush = zap_gfn_range(kvm, root, start, end);'],
   breaks: 'I1',
-  schedules: 20,
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 20 },
   scenario: twoSlots,
   bug: { vm: LosesFlushVm },
 }
@@ -109,6 +110,7 @@ export const flushAfterFree: Exhibit = {
   historical: ['tlb_flush_mmu_free(tlb);', 'tlb_flush_mmu_tlbonly(tlb);'],
   breaks: 'I2',
   schedules: 5,
+  shortest: { preemptions: 0, steps: 10 },
   scenario: defineScenario({
     name: 'munmap-against-host-thread',
     what: 'a page is unmapped that a host thread has in its TLB',

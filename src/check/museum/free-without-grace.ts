@@ -51,7 +51,8 @@ export const freeWithoutGrace: Exhibit = {
   ],
   historical: ['mmu_notifier_unregister_no_release(&hmm->mmu_notifier, mm);', 'kfree(hmm);'],
   breaks: 'I5',
-  schedules: 20,
+  schedules: 15,
+  shortest: { preemptions: 0, steps: 10 },
   scenario: munmapAgainstFree(false),
   bug: munmapAgainstFree(true),
 }

@@ -8,7 +8,7 @@ import { PAGE_SIZE } from '../../base/index.ts'
 import { Kernel, Mm } from '../../host/index.ts'
 import { mmuNotifierRegister, mmuNotifierUnregister, SrcuTiny } from '../../notifier/index.ts'
 import type { Srcu } from '../../notifier/index.ts'
-import { huntExhibit, clearExhibit } from './exhibit.ts'
+import { clearWithinBound, huntExhibit } from './trial.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
 
 /** Words of 8 bytes that one SRCU takes on each CPU (v3.7: c[2] and seq[2]). */
@@ -91,7 +91,7 @@ export async function measureGlobalSrcu(): Promise<SrcuMeasurement> {
   const caught = await huntExhibit(rcuCalloutSleeps)
   return {
     rcuCaughtAfter: caught?.schedules ?? null,
-    srcuClean: (await clearExhibit(rcuCalloutSleeps)) === null,
+    srcuClean: (await clearWithinBound(rcuCalloutSleeps)).violation === null,
     bytes,
     waits,
   }

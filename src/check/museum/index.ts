@@ -20,10 +20,12 @@ import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
-export { FAMILIES, clearExhibit, huntExhibit, replayExhibit } from './exhibit.ts'
+export { FAMILIES, withBug } from './exhibit.ts'
+export { clearWithinBound, huntExhibit, replayExhibit, shortestOf, tryExhibit } from './trial.ts'
+export type { Catch, Clear, Clearance, HuntExhibitOptions, Trial } from './trial.ts'
 export { measureGlobalSrcu } from './global-srcu.ts'
 export type { SrcuBytes, SrcuMeasurement, SrcuWait } from './global-srcu.ts'
-export type { Catch, Exhibit, Family, Fix } from './exhibit.ts'
+export type { Exhibit, Family, Fix } from './exhibit.ts'
 
 /** All exhibits by rank. */
 export const exhibits: readonly Exhibit[] = [
@@ -48,3 +50,22 @@ export const exhibits: readonly Exhibit[] = [
   youngAskedTooLate,
   ...dirtyLogFamily,
 ]
+
+/** The chains of repairs, each from its first bug: exhibits that no repair led to, and what their repairs led to. */
+export function chains(): Exhibit[][] {
+  const followers = new Set(exhibits.map(({ leadsTo }) => leadsTo))
+  const all: Exhibit[][] = []
+  for (const first of exhibits) {
+    if (first.leadsTo === undefined || followers.has(first.name)) continue
+    const chain = [first]
+    for (let next = first.leadsTo; ;) {
+      const link = exhibits.find(({ name }) => name === next)
+      if (link === undefined) break
+      chain.push(link)
+      if (link.leadsTo === undefined) break
+      next = link.leadsTo
+    }
+    all.push(chain)
+  }
+  return all
+}

@@ -49,7 +49,6 @@ const shared = {
     'if (kvm->mmu_invalidate_seq != mmu_seq) return 1;',
     'return 0;',
   ],
-  schedules: 120,
   scenario: dontneedAgainstFault,
 } as const
 
@@ -63,6 +62,8 @@ export const retryFamily: readonly Exhibit[] = [
     ],
     historical: ['return 0;'],
     breaks: 'I10',
+    schedules: 300,
+    shortest: { preemptions: 2, steps: 35 },
     bug: { vm: NoCheckVm },
   },
   {
@@ -74,6 +75,8 @@ export const retryFamily: readonly Exhibit[] = [
     ],
     historical: ['if (kvm->mmu_invalidate_in_progress) return 1;', 'return 0;'],
     breaks: 'I1',
+    schedules: 350,
+    shortest: { preemptions: 1, steps: 55 },
     bug: { vm: CountOnlyVm },
   },
   {
@@ -85,6 +88,8 @@ export const retryFamily: readonly Exhibit[] = [
     ],
     historical: ['if (kvm->mmu_invalidate_seq != mmu_seq) return 1;', 'return 0;'],
     breaks: 'I10',
+    schedules: 40,
+    shortest: { preemptions: 1, steps: 35 },
     bug: { vm: SeqOnlyVm },
   },
 ]

@@ -64,7 +64,8 @@ export const rcuCalloutSleeps: Exhibit = {
     'synchronize_rcu();',
   ],
   breaks: 'I5',
-  schedules: 20,
+  schedules: 10,
+  shortest: { preemptions: 0, steps: 20 },
   scenario: munmapAgainstUnregister,
   bug: { kernel: RcuKernel },
 }

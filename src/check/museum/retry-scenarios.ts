@@ -13,7 +13,7 @@ export const dontneedAgainstFault: Scenario = defineScenario({
   setup: ({ thread, ram }) => thread.store64(ram, 1n),
   tasks: {
     dontneed: ({ mm, ram }) => mm.madvise(ram, PAGE_SIZE, 'dontneed'),
-    vcpu0: (world) => runGuest(world, [{ load: 0 }, { store: 0, value: 2n }]),
+    vcpu0: (world) => runGuest(world, [{ load: 0 }]),
   },
 })
 
@@ -26,6 +26,6 @@ export const dontneedAgainstWarmTlb: Scenario = defineScenario({
   setup: (world) => guestStore(world, 0, 1n),
   tasks: {
     dontneed: ({ mm, ram }) => mm.madvise(ram, PAGE_SIZE, 'dontneed'),
-    vcpu0: (world) => runGuest(world, [{ load: 0 }, { store: 0, value: 2n }, { load: 0 }]),
+    vcpu0: (world) => runGuest(world, [{ load: 0 }, { load: 0 }]),
   },
 })

@@ -46,6 +46,7 @@ export const secondDelete: Exhibit = {
   ],
   breaks: 'I5',
   schedules: 30,
+  shortest: { preemptions: 1, steps: 60 },
   leadsTo: 'unlink-then-release',
   scenario: exitAgainstUnregister,
   bug: withSubscriptions(SeedSubscriptions),

@@ -38,17 +38,25 @@ export const seqTruncated: Exhibit = {
   historical: ['int mmu_seq;'],
   breaks: 'I1',
   schedules: 250,
+  shortest: { preemptions: 1, steps: 95 },
+  cleanWithin: 1,
   scenario: defineScenario({
     name: 'two-invalidations-against-fault',
-    what: 'a page is taken away twice while a vCPU faults on it',
+    what: 'pages are taken away twice while a vCPU faults on one after the other',
     invariants: ['I1', 'I2', 'I10'],
-    world: { pages: 1, kernel: { frames: 96 } },
-    setup: ({ thread, ram }) => thread.store64(ram, 1n),
+    world: { pages: 6, kernel: { frames: 96 } },
+    async setup({ thread, ram, pages }) {
+      for (let page = 0; page < pages; page++) await thread.store64(ram + page * PAGE_SIZE, 1n)
+    },
     tasks: {
-      async dontneed({ mm, ram }) {
-        for (let round = 0; round < 2; round++) await mm.madvise(ram, PAGE_SIZE, 'dontneed')
+      async dontneed({ mm, ram, pages }) {
+        for (let round = 0; round < 2; round++) await mm.madvise(ram, pages * PAGE_SIZE, 'dontneed')
       },
-      vcpu0: (world) => runGuest(world, [{ load: 0 }, { load: 0 }]),
+      vcpu0: (world) =>
+        runGuest(
+          world,
+          [0, 1, 2, 3, 4, 5].map((load) => ({ load })),
+        ),
     },
   }),
   bug: { vm: OneBitVm },

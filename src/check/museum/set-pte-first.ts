@@ -31,7 +31,8 @@ export const setPteFirst: Exhibit = {
   correct: ['mmu_notifier_change_pte(mm, address, pte);', 'set_pte_at(mm, address, ptep, pte);'],
   historical: ['set_pte_at(mm, address, ptep, pte);', 'mmu_notifier_change_pte(mm, address, pte);'],
   breaks: 'I7',
-  schedules: 200,
+  schedules: 160,
+  shortest: { preemptions: 1, steps: 15 },
   scenario: cowAgainstReaders('unbracketed'),
   bug: withMm(SetPteFirst),
 }

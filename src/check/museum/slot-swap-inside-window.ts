@@ -48,6 +48,7 @@ export const slotSwapInsideWindow: Exhibit = {
   historical: ['rcu_assign_pointer(kvm->memslots[as_id], slots);'],
   breaks: 'I6',
   schedules: 40,
+  shortest: { preemptions: 1, steps: 30 },
   scenario: dontneedAgainstMemslot,
   bug: { vm: NoWaitVm },
 }

@@ -37,7 +37,9 @@ export const staleRoot: Exhibit = {
   ],
   historical: ['return mmu_invalidate_retry_gfn(kvm, fault->mmu_seq, fault->gfn);'],
   breaks: 'I2',
-  schedules: 70,
+  schedules: 30,
+  shortest: { preemptions: 1, steps: 100 },
+  leadsTo: 'seq-truncated',
   scenario: defineScenario({
     name: 'zap-all-against-fault',
     what: 'all tables of a VM are thrown away while a vCPU faults',

@@ -53,7 +53,8 @@ export const unlinkThenRelease: Exhibit = {
     '}',
   ],
   breaks: 'I1',
-  schedules: 30,
+  schedules: 100,
+  shortest: { preemptions: 1, steps: 20 },
   scenario: exitAgainstReclaim,
   bug: withSubscriptions(ClaimByUnlink),
 }

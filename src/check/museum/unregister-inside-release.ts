@@ -52,7 +52,8 @@ export const unregisterInsideRelease: Exhibit = {
   correct: ['mmu_notifier_unregister_no_release(mn, mm);', 'mmu_notifier_call_srcu(&obj->rcu, free_obj);'],
   historical: ['mmu_notifier_unregister(mn, mm);', 'kfree(obj);'],
   breaks: 'I8',
-  schedules: 1,
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 10 },
   scenario: exitWithClient(false),
   bug: exitWithClient(true),
 }

@@ -35,7 +35,8 @@ export const vmaReadBeforeSeq: Exhibit = {
   correct: ['mmu_seq = kvm->mmu_invalidate_seq;', 'mmap_read_unlock(current->mm);'],
   historical: ['mmap_read_unlock(current->mm);', 'mmu_seq = kvm->mmu_invalidate_seq;'],
   breaks: 'I1',
-  schedules: 120,
+  schedules: 350,
+  shortest: { preemptions: 1, steps: 55 },
   scenario: dontneedAgainstFault,
   bug: { vm: LateSnapshotVm },
 }

@@ -1,8 +1,10 @@
 /** young-asked-too-late: the accessed bit goes with the spte, and the page is called old. */
+import { PAGE_SIZE, hva } from '../../base/index.ts'
 import { PTE_A, PTE_D } from '../../hardware/index.ts'
 import { Sptes, Vm } from '../../mmu/index.ts'
+import { mmuNotifierClearFlushYoung } from '../../notifier/index.ts'
 import { defineScenario } from '../scenario.ts'
-import { guestStore, runGuest } from '../world.ts'
+import { guestLoad, runGuest } from '../world.ts'
 import type { Exhibit } from './exhibit.ts'
 
 /** Hands over D, not A. */
@@ -35,20 +37,24 @@ export const youngAskedTooLate: Exhibit = {
   correct: ['if (is_accessed_spte(old_spte))', '    kvm_set_pfn_accessed(spte_to_pfn(old_spte));'],
   historical: ['/* nothing */'],
   breaks: 'I4',
-  schedules: 120,
+  schedules: 30,
+  shortest: { preemptions: 1, steps: 30 },
   scenario: defineScenario({
     name: 'reclaim-against-use',
     what: 'reclaim looks for pages to swap out; a guest uses them',
     invariants: ['I4'],
-    world: { pages: 2, kernel: { frames: 96, swapPages: 8 } },
+    world: { pages: 1, kernel: { frames: 96, swapPages: 8 } },
     async setup(world) {
-      await guestStore(world, 0, 1n)
-      world.vcpu.exitGuest()
-      for (let pass = 0; pass < 2; pass++) await world.kernel.reclaimPages(1)
+      const { mm, ram, thread, vcpu } = world
+      await thread.store64(ram, 1n)
+      await guestLoad(world, 0)
+      vcpu.exitGuest()
+      await mm.madvise(ram, PAGE_SIZE, 'cold')
+      await mmuNotifierClearFlushYoung(mm, hva(ram), hva(ram + PAGE_SIZE))
     },
     tasks: {
       reclaim: async ({ kernel }) => void (await kernel.reclaimPages(1)),
-      vcpu0: (world) => runGuest(world, [{ load: 0 }, { load: 1 }, { load: 0 }]),
+      vcpu0: (world) => runGuest(world, [{ load: 0 }]),
     },
   }),
   bug: { vm: LosesYoungVm },

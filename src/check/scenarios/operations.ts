@@ -1,21 +1,30 @@
-/**
- * One host operation against one vCPU: every operation, against a fault and against a warm TLB, in both ways of paging.
- */
-import { PAGE_SIZE } from '../../base/index.ts'
-import type { Invariant } from '../../base/index.ts'
-import { migratePage, ptePfn, pteValid } from '../../host/index.ts'
-import type { KernelOptions, Mm } from '../../host/index.ts'
-import type { Paging } from '../../mmu/index.ts'
-import { defineScenario } from '../scenario.ts'
-import type { Scenario } from '../scenario.ts'
-import { guestLoad, pageOf, runGuest } from '../world.ts'
-import type { World } from '../world.ts'
+/** What the host does to a page of guest memory: every operation that takes it away, replaces it or asks about it. */
+import { KernelBug, PAGE_SIZE } from '../../base/index.ts'
+import type { Invariant, Pfn } from '../../base/index.ts'
+import {
+  clearReferences,
+  fsync,
+  isPageIdle,
+  isPageYoung,
+  migratePage,
+  oomReapMm,
+  ptePfn,
+  pteValid,
+  setPageIdle,
+  truncateFile,
+  writeFile,
+} from '../../host/index.ts'
+import type { AddressSpace, Mm } from '../../host/index.ts'
+import { pageOf } from '../world.ts'
+import type { World, WorldOptions } from '../world.ts'
 
-interface Operation {
+/** An operation, and the world that it needs. */
+export interface Operation {
   readonly name: string
   readonly what: string
   readonly invariants: readonly Invariant[]
-  readonly kernel?: KernelOptions
+  /** One page of private memory unless it says otherwise. The first page holds 1. */
+  readonly world?: WorldOptions
   /** What must have happened before; the guest has not run yet. */
   readonly prepare?: (world: World) => Promise<Mm | null>
   readonly run: (world: World) => Promise<void>
@@ -25,7 +34,28 @@ async function withChild({ mm }: World): Promise<Mm> {
   return await mm.fork('child')
 }
 
-const operations: readonly Operation[] = [
+/** Two equal pages, seen by KSM once: it merges what it finds unchanged. */
+async function twins(world: World): Promise<null> {
+  await world.thread.store64(pageOf(world, 1), 1n)
+  await world.mm.madvise(world.ram, 2 * PAGE_SIZE, 'mergeable')
+  await world.kernel.ksm.scan()
+  return null
+}
+
+/** The frame of the first page, or -1. */
+function frameOf({ mm, ram }: World): Pfn | -1 {
+  const pte = mm.pageTable.read(ram)
+  return pteValid(pte) ? ptePfn(pte) : -1
+}
+
+/** The file behind the guest's memory. */
+function fileOf({ mm, ram }: World): AddressSpace {
+  const file = mm.vmas.lookup(ram)?.file
+  if (file === null || file === undefined) throw new KernelBug('this world has no file behind its memory')
+  return file
+}
+
+export const operations: readonly Operation[] = [
   {
     name: 'unmap',
     what: 'munmap of the page',
@@ -51,7 +81,7 @@ const operations: readonly Operation[] = [
     name: changePte === 'bracketed' ? 'cow-break' : 'cow-break-unbracketed',
     what: `a host thread breaks copy-on-write, change_pte ${changePte}`,
     invariants: ['I1', 'I2', 'I7', 'I9'] as const,
-    kernel: { changePte },
+    world: { kernel: { changePte } },
     prepare: withChild,
     run: (world: World) => world.thread.store64(pageOf(world, 0), 0x77n),
   })),
@@ -59,12 +89,8 @@ const operations: readonly Operation[] = [
     name: 'ksm-merge',
     what: 'KSM merges the page with an equal one',
     invariants: ['I1', 'I2', 'I7', 'I9'],
-    async prepare(world) {
-      await world.thread.store64(pageOf(world, 1), 1n)
-      await world.mm.madvise(world.ram, 2 * PAGE_SIZE, 'mergeable')
-      await world.kernel.ksm.scan()
-      return null
-    },
+    world: { pages: 2 },
+    prepare: twins,
     async run(world) {
       await world.kernel.ksm.scan()
       await world.kernel.ksm.scan()
@@ -74,7 +100,7 @@ const operations: readonly Operation[] = [
     name: 'swap',
     what: 'swap-out, swap-in, and another page in the slot that it left',
     invariants: ['I1', 'I2', 'I3', 'I7'],
-    kernel: { swapPages: 2 },
+    world: { pages: 2, kernel: { swapPages: 2 } },
     async prepare(world) {
       await world.thread.store64(pageOf(world, 1), 2n)
       return null
@@ -89,7 +115,7 @@ const operations: readonly Operation[] = [
     name: 'reclaim',
     what: 'reclaim ages the page and takes it',
     invariants: ['I1', 'I2', 'I3', 'I4'],
-    kernel: { swapPages: 4 },
+    world: { kernel: { swapPages: 4 } },
     async run(world) {
       await world.kernel.reclaimPages(1)
     },
@@ -109,39 +135,125 @@ const operations: readonly Operation[] = [
     what: 'the page moves to another frame',
     invariants: ['I1', 'I2', 'I7'],
     async run(world) {
-      const pte = world.mm.pageTable.read(pageOf(world, 0))
-      if (pteValid(pte)) await migratePage(world.kernel, ptePfn(pte))
+      const pfn = frameOf(world)
+      if (pfn !== -1) await migratePage(world.kernel, pfn)
     },
   },
+  {
+    name: 'ksm-break',
+    what: 'a host thread stores to one of two merged pages',
+    invariants: ['I1', 'I2', 'I7', 'I9'],
+    world: { pages: 2 },
+    async prepare(world) {
+      await twins(world)
+      await world.kernel.ksm.scan()
+      await world.kernel.ksm.scan()
+      return null
+    },
+    run: (world) => world.thread.store64(pageOf(world, 0), 0x77n),
+  },
+  {
+    name: 'free',
+    what: 'madvise(MADV_FREE), and reclaim that drops the page',
+    invariants: ['I1', 'I2', 'I3', 'I7'],
+    async run(world) {
+      await world.mm.madvise(pageOf(world, 0), PAGE_SIZE, 'free')
+      await world.kernel.reclaimPages(1)
+    },
+  },
+  {
+    name: 'cold',
+    what: 'madvise(MADV_COLD), and reclaim that looks whether the page is used',
+    invariants: ['I1', 'I2', 'I3', 'I4'],
+    world: { kernel: { swapPages: 4 } },
+    async run(world) {
+      await world.mm.madvise(pageOf(world, 0), PAGE_SIZE, 'cold')
+      await world.kernel.reclaimPages(1)
+    },
+  },
+  {
+    name: 'idle',
+    what: 'page_idle marks the page, looks again, and DAMON asks',
+    invariants: ['I1', 'I4'],
+    async run(world) {
+      const pfn = frameOf(world)
+      if (pfn === -1) return
+      await setPageIdle(world.kernel, pfn)
+      await isPageYoung(world.kernel, pfn)
+      await isPageIdle(world.kernel, pfn)
+    },
+  },
+  {
+    name: 'clear-refs',
+    what: '/proc/pid/clear_refs, and reclaim that looks whether the page is used',
+    invariants: ['I1', 'I3', 'I4'],
+    world: { kernel: { swapPages: 4 } },
+    async run(world) {
+      await clearReferences(world.mm)
+      await world.kernel.reclaimPages(1)
+    },
+  },
+  {
+    name: 'mremap',
+    what: 'mremap moves the page elsewhere',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    async run(world) {
+      await world.mm.mremap(pageOf(world, 0), PAGE_SIZE, PAGE_SIZE, { to: 0x10_0000 })
+    },
+  },
+  {
+    name: 'mmap-fixed',
+    what: 'mmap(MAP_FIXED) in place of the page',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    async run(world) {
+      await world.mm.mmap({ addr: pageOf(world, 0), length: PAGE_SIZE, fixed: true })
+    },
+  },
+  {
+    name: 'punch-hole',
+    what: 'madvise(MADV_REMOVE) of shared memory',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    world: { shared: true },
+    run: (world) => world.mm.madvise(pageOf(world, 0), PAGE_SIZE, 'remove'),
+  },
+  {
+    name: 'truncate',
+    what: 'the file behind the memory becomes empty, and long again',
+    invariants: ['I1', 'I2', 'I7', 'I10'],
+    world: { shared: true },
+    async run(world) {
+      const file = fileOf(world)
+      const { size } = file
+      await truncateFile(file, 0)
+      await truncateFile(file, size)
+    },
+  },
+  {
+    name: 'fsync',
+    what: 'the page is written back to the disk, and cleaned before',
+    invariants: ['I1', 'I3', 'I7', 'I9'],
+    world: { shared: 'disk', kernel: { diskPages: 8 } },
+    run: (world) => fsync(fileOf(world)),
+  },
+  {
+    name: 'write-file',
+    what: 'write(2) to the file that the guest has mapped',
+    invariants: ['I1', 'I7'],
+    world: { shared: true },
+    run: (world) => writeFile(fileOf(world), 0, Uint8Array.of(9)),
+  },
+  {
+    name: 'oom-reap',
+    what: 'the OOM reaper takes the memory without blocking',
+    invariants: ['I1', 'I2', 'I6', 'I13'],
+    async run(world) {
+      await oomReapMm(world.mm)
+    },
+  },
+  {
+    name: 'exit',
+    what: 'exit of the mm',
+    invariants: ['I1', 'I2', 'I5'],
+    run: (world) => world.mm.exit(),
+  },
 ]
-
-function against(operation: Operation, guest: 'fault' | 'warm', paging: Paging): Scenario {
-  const suffix = paging === 'shadow' ? '-shadow' : ''
-  const { kernel = {}, invariants } = operation
-  return defineScenario<Mm | null>({
-    name: `${operation.name}-vs-${guest}${suffix}`,
-    what: `${operation.what}, against ${guest === 'fault' ? 'a guest fault' : 'a warm TLB'} (${paging})`,
-    invariants,
-    world: { pages: 2, vm: { paging }, kernel },
-    async setup(world) {
-      await world.thread.store64(pageOf(world, 0), 1n)
-      const child = (await operation.prepare?.(world)) ?? null
-      // The vCPU stays in guest mode, with the translation in its TLB.
-      if (guest === 'warm') await guestLoad(world, 0)
-      return child
-    },
-    tasks: {
-      host: (world) => operation.run(world),
-      vcpu: (world) => runGuest(world, [{ load: 0 }, { store: 0, value: 5n }, { load: 0 }]),
-    },
-    async end(_world, child) {
-      await child?.exit()
-    },
-  })
-}
-
-export const operationScenarios: readonly Scenario[] = operations.flatMap((operation) =>
-  (['two-dimensional', 'shadow'] as const).flatMap((paging) =>
-    (['fault', 'warm'] as const).map((guest) => against(operation, guest, paging)),
-  ),
-)

@@ -23,7 +23,11 @@ export const INTERRUPT_BIT: bigint = 1n << 63n
 export const SSTATUS_SIE: bigint = 1n << 1n
 export const SSTATUS_SPIE: bigint = 1n << 5n
 export const SSTATUS_SPP: bigint = 1n << 8n
+/** The state of the floating-point registers: 0 Off, 1 Initial, 2 Clean, 3 Dirty. */
+export const SSTATUS_FS: bigint = 3n << 13n
 export const SSTATUS_SUM: bigint = 1n << 18n
 export const SSTATUS_MXR: bigint = 1n << 19n
 /** UXL is 2 (64 bits) and cannot be changed. */
 export const SSTATUS_UXL: bigint = 2n << 32n
+/** FS, the only state there is, is Dirty. */
+export const SSTATUS_SD: bigint = 1n << 63n

@@ -7,7 +7,7 @@
  * R2 WARL fields keep only legal values; a write of an unsupported satp mode or stvec mode changes nothing at all.
  */
 import { CSR_ADDRESS, type CsrName } from '../isa/index.ts'
-import { SSTATUS_MXR, SSTATUS_SIE, SSTATUS_SPIE, SSTATUS_SPP, SSTATUS_SUM } from './cause.ts'
+import { SSTATUS_FS, SSTATUS_MXR, SSTATUS_SIE, SSTATUS_SPIE, SSTATUS_SPP, SSTATUS_SUM } from './cause.ts'
 import { Cell, type CellIndex } from './state.ts'
 
 /** What must happen after a write. */
@@ -26,6 +26,10 @@ export interface CsrRow {
   readonly name: CsrName
   readonly address: number
   readonly cell: CellIndex
+  /** Where in the cell its bit 0 is. */
+  readonly shift: bigint
+  /** It exists only while sstatus.FS is not Off, and writing it makes FS Dirty. */
+  readonly float: boolean
   /** Bits that reading shows, and bits that writing changes. */
   readonly readMask: bigint
   readonly writeMask: bigint
@@ -57,12 +61,19 @@ export function csrRows(satp: SatpOptions): ReadonlyMap<number, CsrRow> {
     effect: EffectKind = Effect.NONE,
     readMask: bigint = ALL,
     accepts: (value: bigint) => boolean = always,
-  ): CsrRow => ({ name, address: CSR_ADDRESS[name], cell, readMask, writeMask, effect, accepts })
+  ): CsrRow => {
+    const float = cell === Cell.fcsr
+    return { name, address: CSR_ADDRESS[name], cell, shift: 0n, float, readMask, writeMask, effect, accepts }
+  }
+  const status = SSTATUS_SIE | SSTATUS_SPIE | SSTATUS_SPP | SSTATUS_FS | SSTATUS_SUM | SSTATUS_MXR
 
   const asid = ((1n << BigInt(satp.asidBits)) - 1n) << 44n
   const rows = [
-    // No floating point and no vectors: FS, VS and XS are 0, and so is SD.
-    csr('sstatus', Cell.sstatus, SSTATUS_SIE | SSTATUS_SPIE | SSTATUS_SPP | SSTATUS_SUM | SSTATUS_MXR, Effect.STATUS),
+    csr('fflags', Cell.fcsr, 0x1fn, Effect.NONE, 0x1fn),
+    { ...csr('frm', Cell.fcsr, 7n, Effect.NONE, 7n), shift: 5n },
+    csr('fcsr', Cell.fcsr, 0xffn),
+    // No vectors and no other extensions: VS and XS are 0.
+    csr('sstatus', Cell.sstatus, status, Effect.STATUS),
     csr('sie', Cell.sie, INTERRUPTS, Effect.INTERRUPTS),
     csr('stvec', Cell.stvec, ALL, Effect.NONE, ALL, (value) => (value & 3n) < 2n),
     csr('scounteren', Cell.scounteren, 7n),

@@ -25,6 +25,12 @@ const LAST_PAGE = 2 ** 52 - 1
 const signed = (value: bigint): bigint => BigInt.asIntN(64, value)
 const unsigned = (value: bigint): bigint => BigInt.asUintN(64, value)
 
+/** What the upper half of a loaded value becomes; a boxed single has ones there. */
+const ZERO = 0
+const SIGN = 1
+const BOX = 2
+type Extension = typeof ZERO | typeof SIGN | typeof BOX
+
 export class DataAccess extends Operators {
   readonly hart: Hart
   protected readonly memory: HartMemory
@@ -38,6 +44,10 @@ export class DataAccess extends Operators {
   /** Page and offset of the last effective address. */
   private page = 0
   private offset = 0
+  /** Cell that the load at hand writes, 0 for none, and what its upper half becomes; cell that the store reads. */
+  private target = 0
+  private extension: Extension = ZERO
+  private source = 0
 
   constructor(hart: Hart, first: Decoded) {
     super()
@@ -87,14 +97,19 @@ export class DataAccess extends Operators {
     pending.gva = gva
     pending.start = unsigned(start)
     pending.size = size
-    pending.value = kind === 'write' ? BigInt.asUintN(size * 8, this.rs2()) : 0n
+    pending.value = kind === 'write' ? BigInt.asUintN(size * 8, this.cells[this.source] as bigint) : 0n
     pending.rd = this.now.rd
+    pending.float = false
     pending.signed = false
     pending.atomic = false
     pending.crossing = (pending.start & 0xfffn) + BigInt(size) > 4096n
     pending.length = kind === 'fetch' ? 0 : this.now.length
     this.flow = Flow.EXIT
     this.exit = Exit.MEMORY_FAULT
+  }
+
+  illegal(): void {
+    this.raise(Cause.ILLEGAL_INSTRUCTION, BigInt(this.now.word))
   }
 
   protected raise(cause: number, value: bigint): void {
@@ -118,51 +133,66 @@ export class DataAccess extends Operators {
   }
 
   load(size: AccessSize, signed: boolean): void {
+    this.target = this.now.rd
+    this.extension = signed ? SIGN : ZERO
+    this.loadTarget(size)
+  }
+
+  floatLoad(size: 4 | 8): void {
+    if (this.hart.floatOff) return this.illegal()
+    this.target = Cell.f0 + this.now.rd
+    this.extension = size === 4 ? BOX : ZERO
+    this.loadTarget(size)
+    if (this.flow === Flow.NEXT) this.hart.floatChanged()
+  }
+
+  private loadTarget(size: AccessSize): void {
     this.locate()
     const { offset, bytes } = this
-    if ((offset & (size - 1)) !== 0) return this.loadMisaligned(size, signed)
+    if ((offset & (size - 1)) !== 0) return this.loadMisaligned(size)
     const base = this.memory.translateRead(this.page as Gvn)
-    if (base < 0) return this.missLoad(size, signed, 0)
+    if (base < 0) return this.missLoad(size, 0)
     const at = (base + offset) as Hpa
     if (size === 8) {
-      this.rd(bytes.read64(at))
+      if (this.target !== 0) this.cells[this.target] = bytes.read64(at)
+    } else if (size === 4) {
+      this.setTarget(bytes.read32(at) | 0)
     } else {
-      let value: number
-      if (size === 1) {
-        value = bytes.read8(at)
-        if (signed) value = (value << 24) >> 24
-      } else if (size === 2) {
-        value = bytes.read16(at)
-        if (signed) value = (value << 16) >> 16
-      } else {
-        value = bytes.read32(at) | 0
-      }
-      this.setHalves(value, signed ? value >> 31 : 0)
+      const value = size === 1 ? bytes.read8(at) : bytes.read16(at)
+      const unused = 32 - size * 8
+      this.setTarget(this.extension === SIGN ? (value << unused) >> unused : value)
     }
     if (this.hart.observer !== undefined) this.hart.observer.load(this.address(), at, size, this.peek(at, size))
   }
 
-  private setHalves(low: number, high: number): void {
-    const { rd } = this.now
-    if (rd === 0) return
-    this.halves[rd * 2] = low
-    this.halves[rd * 2 + 1] = high
+  /** The value of a load of at most four bytes. */
+  private setTarget(low: number): void {
+    this.setHalves(low, this.extension === SIGN ? low >> 31 : this.extension === BOX ? -1 : 0)
   }
 
-  private missLoad(size: AccessSize, signed: boolean, skipped: number): void {
+  private setHalves(low: number, high: number): void {
+    const { target } = this
+    if (target === 0) return
+    this.halves[target * 2] = low
+    this.halves[target * 2 + 1] = high
+  }
+
+  private missLoad(size: AccessSize, skipped: number): void {
     this.miss('read', this.address(), size, skipped)
-    if (this.flow === Flow.EXIT) this.hart.pending.signed = signed
+    if (this.flow !== Flow.EXIT) return
+    this.hart.pending.signed = this.extension === SIGN
+    this.hart.pending.float = this.target >= Cell.f0
   }
 
   /** Byte by byte, after both pages it may touch were translated. */
-  private loadMisaligned(size: AccessSize, signed: boolean): void {
+  private loadMisaligned(size: AccessSize): void {
     const { page, offset, bytes } = this
     const first = this.memory.translateRead(page as Gvn)
-    if (first < 0) return this.missLoad(size, signed, 0)
+    if (first < 0) return this.missLoad(size, 0)
     let second = first
     if (offset + size > 4096) {
       second = this.memory.translateRead(nextPage(page))
-      if (second < 0) return this.missLoad(size, signed, 4096 - offset)
+      if (second < 0) return this.missLoad(size, 4096 - offset)
     }
     const start = this.address()
     let low = 0
@@ -174,19 +204,28 @@ export class DataAccess extends Operators {
       else high |= byte << (8 * (i - 4))
       this.hart.observer?.load(unsigned(start + BigInt(i)), at, 1, BigInt(byte))
     }
-    if (size === 2 && signed) low = (low << 16) >> 16
-    if (size < 8) high = signed ? low >> 31 : 0
-    this.setHalves(low, high)
+    if (size === 8) return this.setHalves(low, high)
+    this.setTarget(size === 2 && this.extension === SIGN ? (low << 16) >> 16 : low)
   }
 
   store(size: AccessSize): void {
+    this.source = this.now.rs2
+    this.storeSource(size)
+  }
+
+  floatStore(size: 4 | 8): void {
+    if (this.hart.floatOff) return this.illegal()
+    this.source = Cell.f0 + this.now.rs2
+    this.storeSource(size)
+  }
+
+  private storeSource(size: AccessSize): void {
     this.locate()
-    const { offset } = this
+    const { offset, source } = this
     if ((offset & (size - 1)) !== 0) return this.storeMisaligned(size)
     const base = this.memory.translateWrite(this.page as Gvn)
     if (base < 0) return this.miss('write', this.address(), size, 0)
     const at = (base + offset) as Hpa
-    const source = this.now.rs2
     if (size === 8) this.bytes.write64(at, this.cells[source] as bigint)
     else if (size === 4) this.bytes.write32(at, (this.halves[source * 2] as number) >>> 0)
     else if (size === 2) this.bytes.write16(at, (this.halves[source * 2] as number) & 0xffff)
@@ -212,7 +251,7 @@ export class DataAccess extends Operators {
       second = this.memory.translateWrite(nextPage(page))
       if (second < 0) return this.miss('write', start, size, 4096 - offset)
     }
-    const source = this.now.rs2 * 2
+    const source = this.source * 2
     for (let i = 0; i < size; i++) {
       const at = (offset + i < 4096 ? first + offset + i : second + offset + i - 4096) as Hpa
       const byte = ((this.halves[source + (i >>> 2)] as number) >>> (8 * (i & 3))) & 0xff
@@ -230,6 +269,7 @@ export class DataAccess extends Operators {
 
   /** The host address of an atomic's operand, or -1 after a trap or an exit. */
   private locateAtomic(size: 4 | 8, write: boolean): number {
+    this.source = this.now.rs2
     this.locate()
     if ((this.offset & (size - 1)) !== 0) {
       this.raise(write ? Cause.STORE_ADDRESS_MISALIGNED : Cause.LOAD_ADDRESS_MISALIGNED, this.address())

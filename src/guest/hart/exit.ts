@@ -31,8 +31,9 @@ export class PendingAccess {
   size = 0
   /** The bytes being stored, for a plain store. */
   value = 0n
-  /** Where a load puts its result, and whether it sign-extends. */
+  /** Where a load puts its result, whether that is a floating-point register, and whether it sign-extends. */
   rd = 0
+  float = false
   signed = false
   /** lr, sc or amo: cannot be completed as a device access. */
   atomic = false

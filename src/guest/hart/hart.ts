@@ -16,7 +16,9 @@ import {
   Interrupt,
   INTERRUPT_BIT,
   type InterruptNumber,
+  SSTATUS_FS,
   SSTATUS_MXR,
+  SSTATUS_SD,
   SSTATUS_SIE,
   SSTATUS_SPIE,
   SSTATUS_SPP,
@@ -55,6 +57,12 @@ export interface HartOptions {
 
 export const PRIVILEGE_USER = 0n
 export const PRIVILEGE_SUPERVISOR = 1n
+
+/** Offsets in halves, and the bits there of sstatus. */
+const STATUS_LOW = Cell.sstatus * 2
+const STATUS_HIGH = STATUS_LOW + 1
+const FS_LOW = Number(SSTATUS_FS)
+const SD_HIGH = 1 << 31
 
 const unsigned = (value: bigint): bigint => BigInt.asUintN(64, value)
 const INSTRET_CLOCK: HartClock = { time: (instret) => BigInt(instret) }
@@ -113,6 +121,27 @@ export class Hart {
     if (n !== 0) this.state.cells[n] = value
   }
 
+  /** A floating-point register, all 64 bits, unsigned. */
+  floatRegister(n: number): bigint {
+    return unsigned(this.cell(Cell.f0 + n))
+  }
+
+  setFloatRegister(n: number, value: bigint): void {
+    this.state.cells[Cell.f0 + n] = value
+  }
+
+  /** True if sstatus.FS is Off: every floating-point instruction and CSR is illegal. */
+  get floatOff(): boolean {
+    return ((this.state.halves[STATUS_LOW] as number) & FS_LOW) === 0
+  }
+
+  /** A floating-point register or fcsr changed: FS is Dirty, and SD follows. */
+  floatChanged(): void {
+    const { halves } = this.state
+    halves[STATUS_LOW] = (halves[STATUS_LOW] as number) | FS_LOW
+    halves[STATUS_HIGH] = (halves[STATUS_HIGH] as number) | SD_HIGH
+  }
+
   get pc(): bigint {
     return unsigned(this.cell(Cell.pc))
   }
@@ -153,6 +182,7 @@ export class Hart {
   accessCsr(address: number, operation: CsrOperation, source: bigint, write: boolean): bigint | undefined {
     const row = this.csrs.get(address)
     if (row === undefined || !this.mayAccess(address, write)) return undefined
+    if (row.float && this.floatOff) return undefined
     const old = this.readRow(row)
     this.csrEffect = Effect.NONE
     if (write) {
@@ -166,22 +196,31 @@ export class Hart {
   private mayAccess(address: number, write: boolean): boolean {
     if (write && isReadOnlyCsr(address)) return false
     if (this.supervisor) return true
-    // The counters are the only CSRs of U-mode.
+    if (((address >>> 8) & 3) !== 0) return false
     const counter = address - CSR_ADDRESS.cycle
-    return counter >= 0 && (this.cell(Cell.scounteren) & (1n << BigInt(counter))) !== 0n
+    return counter < 0 || (this.cell(Cell.scounteren) & (1n << BigInt(counter))) !== 0n
   }
 
   private readRow(row: CsrRow): bigint {
-    if (row.cell !== Cell.instret) return unsigned(this.cell(row.cell)) & row.readMask
+    if (row.cell !== Cell.instret) return (unsigned(this.cell(row.cell)) >> row.shift) & row.readMask
     return unsigned(row.name === 'time' ? this.clock.time(this.instret) : BigInt(this.instret))
   }
 
   private writeRow(row: CsrRow, value: bigint): EffectKind {
     if (!row.accepts(value)) return Effect.NONE
-    this.state.cells[row.cell] = (unsigned(this.cell(row.cell)) & ~row.writeMask) | (value & row.writeMask)
-    if (row.effect === Effect.STATUS) this.tellContext()
+    const kept = unsigned(this.cell(row.cell)) & ~(row.writeMask << row.shift)
+    this.state.cells[row.cell] = kept | ((value & row.writeMask) << row.shift)
+    if (row.float) this.floatChanged()
+    else if (row.effect === Effect.STATUS) this.statusWritten()
     else if (row.effect === Effect.TRANSLATION) this.memory.setSatp(unsigned(this.cell(Cell.satp)))
     return row.effect
+  }
+
+  private statusWritten(): void {
+    const status = this.cell(Cell.sstatus)
+    const dirty = (status & SSTATUS_FS) === SSTATUS_FS
+    this.state.cells[Cell.sstatus] = dirty ? status | SSTATUS_SD : unsigned(status) & ~SSTATUS_SD
+    this.tellContext()
   }
 
   /**
@@ -250,10 +289,15 @@ export class Hart {
    * @param value its low `pending.size` bytes count
    */
   completeLoad(value: bigint): void {
-    const { kind, atomic, rd, size, signed } = this.pending
+    const { kind, atomic, rd, float, size, signed } = this.pending
     if (kind !== 'read' || atomic) throw new KernelBug(`completeLoad: the pending access is no plain load but ${kind}`)
     const bits = size * 8
-    this.setRegister(rd, signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value))
+    if (float) {
+      this.setFloatRegister(rd, size === 4 ? value | (-1n << 32n) : value)
+      this.floatChanged()
+    } else {
+      this.setRegister(rd, signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value))
+    }
     this.retirePending()
   }
 

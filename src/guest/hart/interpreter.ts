@@ -1,7 +1,8 @@
 /**
  * The reference interpreter: an emitter whose values are BigInts, so that calling a row's semantics executes it.
  *
- * Exactness first. Here are the loop, fetch and control transfer; operators.ts has the arithmetic, data-access.ts the rest.
+ * Exactness first. Here are the loop, fetch and control transfer; operators.ts has the arithmetic,
+ * float-unit.ts the floating point, data-access.ts the rest.
  *
  * R1 The instruction word is read from memory each time; only its decoding is remembered (decode-cache.ts).
  * R2 The fetch page's translation is kept at most until the context, satp or a fence changes, or `run` returns.
@@ -10,10 +11,11 @@ import type { Gvn, Hpa } from '../../base/index.ts'
 import type { CsrOperation, Decoded, Emitter } from '../isa/index.ts'
 import { Cause } from './cause.ts'
 import { Effect } from './csr.ts'
-import { DataAccess, nextPage, PAGES_PER_HIGH, TWO32 } from './data-access.ts'
+import { nextPage, PAGES_PER_HIGH, TWO32 } from './data-access.ts'
 import { DecodeCache } from './decode-cache.ts'
 import type { Engine } from './engine.ts'
 import { Exit, type ExitReason } from './exit.ts'
+import { FloatUnit } from './float-unit.ts'
 import { Flow } from './flow.ts'
 import type { Hart } from './hart.ts'
 import { Cell } from './state.ts'
@@ -21,7 +23,7 @@ import { Cell } from './state.ts'
 const PC_LOW = Cell.pc * 2
 const PC_HIGH = Cell.pc * 2 + 1
 
-export class Interpreter extends DataAccess implements Engine, Emitter<bigint, boolean> {
+export class Interpreter extends FloatUnit implements Engine, Emitter<bigint, boolean> {
   private readonly doubles: Float64Array
   private readonly cache: DecodeCache
   /** The page that pc was last fetched from: its address in halves and its frame, -1 if none is known. */
@@ -208,9 +210,5 @@ export class Interpreter extends DataAccess implements Engine, Emitter<bigint, b
     if (!this.hart.supervisor) return this.illegal()
     this.hart.sret()
     this.flow = Flow.JUMP_SYNC
-  }
-
-  illegal(): void {
-    this.raise(Cause.ILLEGAL_INSTRUCTION, BigInt(this.now.word))
   }
 }

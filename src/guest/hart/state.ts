@@ -24,11 +24,13 @@ export const Cell = {
   privilege: 44,
   /** Retired instructions, as a double: exact up to 2^53. */
   instret: 45,
+  /** fflags in bits 4:0, frm in bits 7:5. */
+  fcsr: 46,
+  /** f0-f31 are this cell and those behind it. A single is boxed: the upper 32 bits are ones. */
+  f0: 64,
 } as const
 export type CellIndex = (typeof Cell)[keyof typeof Cell]
-/** f0-f31 have their place, so that adding them moves nothing. */
-const FLOAT_CELLS = 64
-export const CELLS: number = FLOAT_CELLS + 32
+export const CELLS: number = Cell.f0 + 32
 
 /** The buffer of a hart and its views. */
 export class HartState {

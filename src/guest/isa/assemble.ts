@@ -1,11 +1,10 @@
 /** From a mnemonic and operands to the instruction word: the inverse of the decoder, from the same rows. */
 import { KernelError } from '../../base/index.ts'
-import { extract, fixed, insert, type OperandName, type Operands } from './format.ts'
+import { extract, fixed, insert, OPERAND_NAMES, type Operands } from './format.ts'
 import type { Row } from './row.ts'
 import { matches } from './decode.ts'
 import { ROWS } from './table.ts'
 
-const OPERANDS: readonly OperandName[] = ['rd', 'rs1', 'rs2', 'imm']
 const ABSENT = fixed(0)
 
 /**
@@ -15,8 +14,8 @@ const ABSENT = fixed(0)
  */
 export function encode(row: Row, operands: Partial<Operands>): number {
   let word = row.match
-  for (const name of OPERANDS) word |= insert(row.format[name] ?? ABSENT, operands[name] ?? 0)
-  for (const name of OPERANDS) {
+  for (const name of OPERAND_NAMES) word |= insert(row.format[name] ?? ABSENT, operands[name] ?? 0)
+  for (const name of OPERAND_NAMES) {
     const value = operands[name]
     if (value !== undefined && extract(row.format[name] ?? ABSENT, word) !== value) {
       throw new KernelError('EINVAL', `${row.name} cannot be encoded with ${name} = ${value}`)

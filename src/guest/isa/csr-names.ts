@@ -1,6 +1,9 @@
 /** Addresses and names of the CSRs that a VS-mode guest sees (RISC-V privileged specification 20240411, table 3). */
 
 export const CSR_ADDRESS = {
+  fflags: 0x001,
+  frm: 0x002,
+  fcsr: 0x003,
   sstatus: 0x100,
   sie: 0x104,
   stvec: 0x105,

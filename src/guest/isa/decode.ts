@@ -20,6 +20,9 @@ export class Decoded {
   readonly rd: number
   readonly rs1: number
   readonly rs2: number
+  readonly rs3: number
+  /** The rounding mode of a floating-point instruction; 7 means the one of fcsr. */
+  readonly rm: number
   /** Sign-extended, and the same as a 64-bit value. */
   readonly imm: number
   readonly immediate: bigint
@@ -32,6 +35,8 @@ export class Decoded {
     this.rd = operand(row.format.rd, word)
     this.rs1 = operand(row.format.rs1, word)
     this.rs2 = operand(row.format.rs2, word)
+    this.rs3 = operand(row.format.rs3, word)
+    this.rm = operand(row.format.rm, word)
     this.imm = operand(row.format.imm, word)
     this.immediate = BigInt(this.imm)
   }

@@ -5,12 +5,17 @@
  */
 import { CSR_ADDRESS } from './csr-names.ts'
 import { type Decoded, Decoder } from './decode.ts'
-import { REGISTER_NAMES } from './registers.ts'
+import { FLOAT_REGISTER_NAMES, REGISTER_NAMES } from './registers.ts'
 import { ILLEGAL, ILLEGAL_SHORT } from './table.ts'
 
 const ORDER = ['', '.rl', '.aq', '.aqrl']
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`
+/** Reserved modes never come here. */
+const ROUNDING = ['rne', 'rtz', 'rdn', 'rup', 'rmm', '', '', 'dyn']
+/** The rounding mode of fcsr, which goes without saying. */
+const DYNAMIC = 7
 const registerName = (n: number): string => REGISTER_NAMES[n] as string
+const floatName = (n: number): string => FLOAT_REGISTER_NAMES[n] as string
 
 function fenceSet(bits: number): string {
   const set = ['i', 'o', 'r', 'w'].filter((_, n) => (bits & (8 >> n)) !== 0).join('')
@@ -37,7 +42,8 @@ export class Disassembler {
     if (d.row === ILLEGAL) return `.4byte ${hex(d.word)}`
     if (d.row === ILLEGAL_SHORT) return `.2byte ${hex(d.word)}`
     const name = d.row.ordered ? d.row.name + (ORDER[(d.word >>> 25) & 3] as string) : d.row.name
-    const text = d.row.format.syntax.replace(/[a-z]\w*/g, (token) => this.token(token, d, pc))
+    const syntax = d.row.format.syntax.replace(d.rm === DYNAMIC ? ',rm' : d.rm === 0 ? ',exact' : /$/, '')
+    const text = syntax.replace(/[a-z]\w*/g, (token) => this.token(token, d, pc))
     return text === '' ? name : `${name} ${text}`
   }
 
@@ -49,6 +55,17 @@ export class Disassembler {
         return registerName(d.rs1)
       case 'rs2':
         return registerName(d.rs2)
+      case 'frd':
+        return floatName(d.rd)
+      case 'frs1':
+        return floatName(d.rs1)
+      case 'frs2':
+        return floatName(d.rs2)
+      case 'frs3':
+        return floatName(d.rs3)
+      case 'rm':
+      case 'exact':
+        return ROUNDING[d.rm] as string
       case 'imm':
         return String(d.imm)
       case 'hint':

@@ -11,6 +11,8 @@
  * R3 An instruction performs at most one effect that can trap, as its last action; `rd` before it only where it cannot.
  */
 
+import type { FloatFormat, FloatOperation } from './float-operations.ts'
+
 /** Bytes of a memory access. */
 export type AccessSize = 1 | 2 | 4 | 8
 export type AmoOperation = 'swap' | 'add' | 'xor' | 'and' | 'or' | 'min' | 'max' | 'minu' | 'maxu'
@@ -78,6 +80,15 @@ export interface Emitter<V, C> {
   amo(size: 4 | 8, operation: AmoOperation): void
   /** rd = CSR imm; the CSR changes by `source`, except that set and clear do not write when the rs1 field is 0. */
   csr(operation: CsrOperation, source: V): void
+
+  /** As load and store, of frd and frs2; a single in a register is boxed. Illegal if sstatus.FS is off. */
+  floatLoad(size: 4 | 8): void
+  floatStore(size: 4 | 8): void
+  /**
+   * A whole floating-point instruction on the registers and with the effects that `FLOAT_OPERATIONS` names; flags go to
+   * fcsr. Illegal if sstatus.FS is off, or if the operation rounds by a mode that frm has and that is reserved.
+   */
+  float(operation: FloatOperation, format: FloatFormat): void
 
   fence(): void
   fenceI(): void

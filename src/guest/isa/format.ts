@@ -25,7 +25,9 @@ export interface Field {
   readonly zeros: number
 }
 
-export type OperandName = 'rd' | 'rs1' | 'rs2' | 'imm'
+/** Floating-point registers are rd, rs1, rs2 and rs3 as well; `rm` is the rounding mode in bits 14:12. */
+export type OperandName = 'rd' | 'rs1' | 'rs2' | 'rs3' | 'rm' | 'imm'
+export const OPERAND_NAMES: readonly OperandName[] = ['rd', 'rs1', 'rs2', 'rs3', 'rm', 'imm']
 export type Operands = Readonly<Record<OperandName, number>>
 
 /** Operands that a format does not name are 0. `syntax` is the operand text; its words are those of the disassembler. */
@@ -99,6 +101,25 @@ export const AMO: Format = { rd, rs1, rs2, syntax: 'rd,rs2,(rs1)' }
 export const LR: Format = { rd, rs1, syntax: 'rd,(rs1)' }
 export const FENCE_VMA: Format = { rs1, rs2, syntax: 'rs1,rs2' }
 
+const rs3 = register(27)
+const rm = unsigned([12, 3, 0])
+
+/** Floating-point formats: f and x say where each register is; `_RM` has a rounding mode. */
+export const F_LOAD: Format = { ...LOAD, syntax: 'frd,imm(rs1)' }
+export const F_STORE: Format = { ...STORE, syntax: 'frs2,imm(rs1)' }
+export const F_FFF_RM: Format = { rd, rs1, rs2, rs3, rm, syntax: 'frd,frs1,frs2,frs3,rm' }
+export const F_FF_RM: Format = { rd, rs1, rs2, rm, syntax: 'frd,frs1,frs2,rm' }
+export const F_F_RM: Format = { rd, rs1, rm, syntax: 'frd,frs1,rm' }
+export const F_X_RM: Format = { rd, rs1, rm, syntax: 'frd,rs1,rm' }
+/** Conversions that are always exact: their rounding mode is written only if it is not the first. */
+export const F_F_EXACT: Format = { rd, rs1, rm, syntax: 'frd,frs1,exact' }
+export const F_X_EXACT: Format = { rd, rs1, rm, syntax: 'frd,rs1,exact' }
+export const X_F_RM: Format = { rd, rs1, rm, syntax: 'rd,frs1,rm' }
+export const F_FF: Format = { rd, rs1, rs2, syntax: 'frd,frs1,frs2' }
+export const X_FF: Format = { rd, rs1, rs2, syntax: 'rd,frs1,frs2' }
+export const F_X: Format = { rd, rs1, syntax: 'frd,rs1' }
+export const X_F: Format = { rd, rs1, syntax: 'rd,frs1' }
+
 const x0 = fixed(0)
 const ra = fixed(1)
 const sp = fixed(2)
@@ -150,3 +171,7 @@ export const CR_JR: Format = { rd: x0, rs1: full, syntax: 'rs1' }
 export const CR_JALR: Format = { rd: ra, rs1: full, syntax: 'rs1' }
 export const CR_MV: Format = { rd: full, rs1: x0, rs2: fullRs2, syntax: 'rd,rs2' }
 export const CR_ADD: Format = { rd: full, rs1: full, rs2: fullRs2, syntax: 'rd,rs2' }
+export const C_FLDSP: Format = { ...CI_LDSP, syntax: 'frd,imm(rs1)' }
+export const C_FSDSP: Format = { ...CSS_SD, syntax: 'frs2,imm(rs1)' }
+export const C_FLD: Format = { ...CL_D, syntax: 'frd,imm(rs1)' }
+export const C_FSD: Format = { ...CS_D, syntax: 'frs2,imm(rs1)' }

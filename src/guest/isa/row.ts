@@ -6,7 +6,7 @@
 import type { Semantics } from './emitter.ts'
 import type { Format, OperandName } from './format.ts'
 
-export type Extension = 'I' | 'M' | 'A' | 'C' | 'Zicsr' | 'Zifencei' | 'Priv'
+export type Extension = 'I' | 'M' | 'A' | 'F' | 'D' | 'C' | 'Zicsr' | 'Zifencei' | 'Priv'
 
 export interface Row {
   /** The canonical mnemonic, as `objdump -M no-aliases` prints it. */
@@ -36,6 +36,7 @@ export function row(
   format: Format,
   semantics: Semantics,
   ordered = false,
+  except: Row['except'] = [],
 ): Row {
-  return { name, extension, mask, match, format, semantics, except: [], ordered, expandsTo: undefined, length: 4 }
+  return { name, extension, mask, match, format, semantics, except, ordered, expandsTo: undefined, length: 4 }
 }

@@ -1,5 +1,5 @@
 /**
- * RV64C: the 16-bit instructions, each short for one 32-bit instruction with some operands implied.
+ * RV64C with D: the 16-bit instructions, each short for one 32-bit instruction with some operands implied.
  * RISC-V unprivileged specification 20240411, chapter 26 (tables 35-37: hints run as their expansion, reserved
  * encodings are illegal).
  *
@@ -27,6 +27,8 @@ export function compressedRows(base: ReadonlyMap<string, Row>): readonly Row[] {
 
   return [
     c('c.addi4spn', 0xe003, 0x0000, F.CIW, 'addi', ['imm', 0]),
+    c('c.fld', 0xe003, 0x2000, F.C_FLD, 'fld'),
+    c('c.fsd', 0xe003, 0xa000, F.C_FSD, 'fsd'),
     c('c.lw', 0xe003, 0x4000, F.CL_W, 'lw'),
     c('c.ld', 0xe003, 0x6000, F.CL_D, 'ld'),
     c('c.sw', 0xe003, 0xc000, F.CS_W, 'sw'),
@@ -52,6 +54,8 @@ export function compressedRows(base: ReadonlyMap<string, Row>): readonly Row[] {
     c('c.bnez', 0xe003, 0xe001, F.CB, 'bne'),
 
     c('c.slli', 0xe003, 0x0002, F.CI_SHIFT, 'slli'),
+    c('c.fldsp', 0xe003, 0x2002, F.C_FLDSP, 'fld'),
+    c('c.fsdsp', 0xe003, 0xa002, F.C_FSDSP, 'fsd'),
     c('c.lwsp', 0xe003, 0x4002, F.CI_LWSP, 'lw', ['rd', 0]),
     c('c.ldsp', 0xe003, 0x6002, F.CI_LDSP, 'ld', ['rd', 0]),
     c('c.jr', 0xf07f, 0x8002, F.CR_JR, 'jalr', ['rs1', 0]),

@@ -314,7 +314,7 @@ function bootFiles(options: MachineOptions, memory: MemoryRange, program: GuestP
         memory,
         timebase: options.timebase ?? 10_000_000,
         bootargs: options.bootargs ?? '',
-        isa: 'rv64imac_zicsr_zifencei',
+        isa: 'rv64imafdc_zicsr_zifencei',
         ...(initrd === undefined ? {} : { initrd: { start: initrdAt, length: initrd.length } }),
       }),
     )

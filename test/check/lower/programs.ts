@@ -63,6 +63,11 @@ export const programs: Readonly<Record<string, string>> = {
   'a sequence': `let r = (await y(1), await y(2)); log(r)`,
   'indices with awaits': `const a = [[1, 2], [3, 4]]; log(a[await y(1)][await y(0)]); a[await y(0)][1] = await y(9); log(a); [a[0], a[1]] = await y([5, 6]); log(a)`,
   'holes and spreads': `log([, await y(1), ,], Math.max(...(await y([1, 5])), await y(3)))`,
+  'a bound function': `const f = function () { return this }; log(await y(f.bind(1)))`,
+  'a hidden write': `log(await y(Object.assign({}, { a: 1 })))`,
+  'super in a method of a literal': `const o = { m() { return super.toString } }; log(typeof (await y(o.m())))`,
+  'an element of an array': `const a = [1]; a[await y(0)] = 2; a[1] = 3; const b = new Uint8Array(2); b[1] += 3; b[0]++; log(a, b)`,
+  'a field by a computed name': `class A { x = 1 } const o = new A(); const k = await y('x'); o[k] = 2; log(o)`,
   'a call that throws before its await': `const f = async () => { throw 'now' }; try { await f() } catch (e) { log(e) } finally { log(await y(1)) }`,
 }
 
@@ -74,12 +79,16 @@ export const refused: Readonly<Record<string, string>> = {
   'an async generator': 'async generator',
   'an await in a destructuring default': 'destructuring default',
   'an await in a tagged template': 'TaggedTemplate',
+  'a bound function': 'bound function',
+  'a hidden write': 'Object.assign',
+  'super in a method of a literal': 'super',
   var: 'var',
 }
 
 /** Programs that are refused when they run, with the words of the error. */
 export const refusedAtRun: Readonly<Record<string, string>> = {
   'a loop over a generator': 'native iterator',
+  'a field by a computed name': 'a field of A is written by a computed name',
   'two calls at once': 'nobody awaits',
   'a promise of several': 'lowered|not own',
 }

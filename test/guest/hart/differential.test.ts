@@ -19,7 +19,8 @@ import type { Outcome } from './differential/case.ts'
 import { compare, describe, fieldOf, shrink } from './differential/compare.ts'
 import { Generator } from './differential/generate.ts'
 import { OurSide } from './differential/ours.ts'
-import { qemuMissing, runInQemu } from './differential/qemu.ts'
+import { qemuMissing } from './differential/qemu-machine.ts'
+import { runInQemu } from './differential/qemu.ts'
 
 const COUNT = process.env['UMBRA_LONG'] === '1' ? 20_000 : 1500
 const SEED = Number(process.env['UMBRA_SEED'] ?? 1)

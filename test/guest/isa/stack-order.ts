@@ -11,7 +11,9 @@ const HIGH = 'mulHigh mulHighUnsigned mulHighSignedUnsigned'.split(' ')
 const COMPARISON = 'equal notEqual less lessUnsigned greaterEqual greaterEqualUnsigned'.split(' ')
 const BINARY = [...ARITHMETIC, ...HIGH, ...COMPARISON]
 const SINKS = 'rd branch jump'.split(' ')
-const MEMORY = 'load store loadReserved storeConditional amo fence fenceI sfenceVma'.split(' ')
+const MEMORY = 'load store loadReserved storeConditional amo floatLoad floatStore float fence fenceI sfenceVma'.split(
+  ' ',
+)
 const SYSTEM = 'ecall ebreak wfi sret illegal'.split(' ')
 
 /** @returns what the row does wrong, undefined if nothing */

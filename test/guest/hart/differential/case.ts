@@ -12,12 +12,15 @@ export const CASE_CSRS = [
   'scause',
   'stval',
   'satp',
+  'fcsr',
 ] as const
 export type CaseCsr = (typeof CASE_CSRS)[number]
 
 export interface Case {
   /** x0-x31. */
   readonly registers: readonly bigint[]
+  /** f0-f31, all 64 bits. */
+  readonly floats: readonly bigint[]
   readonly csrs: Readonly<Record<CaseCsr, bigint>>
   readonly supervisor: boolean
   /** Where the program lies; it starts at its first byte. */
@@ -28,6 +31,7 @@ export interface Case {
 
 export interface Outcome {
   readonly registers: readonly bigint[]
+  readonly floats: readonly bigint[]
   readonly csrs: Readonly<Record<CaseCsr, bigint>>
   readonly pc: bigint
   /** Hash of the mutable arena. */
@@ -35,6 +39,9 @@ export interface Outcome {
   /** The case ran into the time limit. */
   readonly endless: boolean
 }
+
+/** sstatus bits that a case may set: SIE, SPIE, SPP, FS, SUM, MXR. */
+export const CASE_STATUS = 0xc6122n
 
 const isShort = (word: number): boolean => (word & 3) !== 3
 export const programBytes = (program: readonly number[]): number =>

@@ -16,7 +16,8 @@ import {
   ROWS,
 } from '../../../../src/guest/index.ts'
 import { address, ALIAS, ALIASES, Page, SATP_SV39, SATP_SV48 } from './arena.ts'
-import type { Case } from './case.ts'
+import { type Case, CASE_STATUS } from './case.ts'
+import { floatValue } from './floats.ts'
 import { type Kind, kindOf } from './kinds.ts'
 
 /** Registers that programs use as bases: some of x8-x15 for compressed instructions, and sp. */
@@ -44,9 +45,12 @@ const WRITABLE = [
   'stvec',
   'satp',
   'scounteren',
+  'fcsr',
+  'fflags',
+  'frm',
 ] as const
 const READABLE = WRITABLE.map((name) => CSR_ADDRESS[name])
-const ABSENT = [0x300, 0x305, 0x340, 0x3a0, 0xf14, 0x200, 0x600, 0x680, 0x5c0, 0x7c0, 0xcc0, 0x14d, 0x001, 0x003, 0x9c0]
+const ABSENT = [0x300, 0x305, 0x340, 0x3a0, 0xf14, 0x200, 0x600, 0x680, 0x5c0, 0x7c0, 0xcc0, 0x14d, 0x008, 0x015, 0x9c0]
 
 interface Item {
   readonly row: Row
@@ -58,7 +62,14 @@ interface Item {
 }
 
 /** Of words that are no instruction. */
-const NO_KIND: Kind = { size: 0, atomic: undefined, transfer: undefined, csr: undefined, system: undefined }
+const NO_KIND: Kind = {
+  size: 0,
+  atomic: undefined,
+  transfer: undefined,
+  csr: undefined,
+  float: undefined,
+  system: undefined,
+}
 
 /** A stream of cases; the same seed gives the same cases. */
 export class Generator {
@@ -106,6 +117,7 @@ export class Generator {
     const target = entry + (offsets[free(items, random.between(last + 1, items.length))] as number)
     return {
       registers: this.registers(satp !== 0n, supervisor, target),
+      floats: Array.from({ length: 32 }, () => floatValue(random)),
       csrs: this.csrs(satp, target),
       supervisor,
       entry,
@@ -128,7 +140,10 @@ export class Generator {
     const { random } = this
     const pending = BigInt(this.pending)
     return {
-      sstatus: BigInt(random.next32() >>> 0) & 0xc0122n & (pending === 0n || random.oneIn(2) ? ~0n : ~2n),
+      sstatus:
+        (BigInt(random.next32() >>> 0) | (random.oneIn(6) ? 0n : 0x6000n)) &
+        CASE_STATUS &
+        (pending === 0n || random.oneIn(2) ? ~0n : ~2n),
       sie: BigInt(random.pick([0, 0, 2, 0x20, 0x200, 0x222])),
       sip: pending,
       stvec: BigInt(address(Page.HANDLER) + 4 * random.below(64)) | BigInt(random.below(2)),
@@ -138,6 +153,8 @@ export class Generator {
       scause: 0n,
       stval: 0n,
       satp,
+      // Now and then a reserved rounding mode.
+      fcsr: BigInt((random.below(random.oneIn(8) ? 8 : 5) << 5) | (random.oneIn(2) ? 0 : random.below(32))),
     }
   }
 
@@ -285,7 +302,7 @@ export class Generator {
   private operands(row: Row, kind: Kind): Partial<Record<OperandName, number>> {
     const operands: Partial<Record<OperandName, number>> = {}
     for (let tries = 0; tries < 100; tries++) {
-      for (const name of ['rd', 'rs1', 'rs2', 'imm'] as const) {
+      for (const name of ['rd', 'rs1', 'rs2', 'rs3', 'rm', 'imm'] as const) {
         const field = row.format[name]
         if (field === undefined || field.slices.length === 0) continue
         operands[name] = this.operand(name, field, kind)
@@ -350,5 +367,5 @@ function layOut(items: readonly Item[]): { program: number[]; offsets: number[] 
 /** Where the random operands hit a reserved encoding after all, the nearest legal ones. */
 function legal(row: Row, operands: Partial<Operands>): Partial<Operands> {
   const hit = row.except.filter(([name, value]) => (operands[name] ?? value) === value)
-  return hit.reduce((o, [name]) => ({ ...o, [name]: name === 'imm' ? 16 : 5 }), operands)
+  return hit.reduce((o, [name]) => ({ ...o, [name]: name === 'imm' ? 16 : name === 'rm' ? 7 : 5 }), operands)
 }

@@ -1,5 +1,5 @@
 /** What each row does, found by running its semantics on an emitter that only takes notes. */
-import type { AccessSize, CsrOperation, Emitter, Row } from '../../../../src/guest/index.ts'
+import type { AccessSize, CsrOperation, Emitter, FloatOperation, Row } from '../../../../src/guest/index.ts'
 
 export interface Kind {
   /** Bytes of the memory access, 0 if there is none. */
@@ -8,6 +8,8 @@ export interface Kind {
   /** `branch`: pc + imm; `indirect`: to a register's value. */
   readonly transfer: 'branch' | 'jump' | 'indirect' | undefined
   readonly csr: CsrOperation | undefined
+  /** The instruction is a floating-point operation. */
+  readonly float: FloatOperation | undefined
   readonly system: 'ecall' | 'ebreak' | 'wfi' | 'sret' | 'sfence' | undefined
 }
 
@@ -18,6 +20,7 @@ class Notes implements Emitter<void, void> {
     atomic: undefined,
     transfer: undefined,
     csr: undefined,
+    float: undefined,
     system: undefined,
   }
   private readsRegister = false
@@ -51,6 +54,15 @@ class Notes implements Emitter<void, void> {
   }
   csr(operation: CsrOperation): void {
     this.kind.csr = operation
+  }
+  floatLoad(size: AccessSize): void {
+    this.kind.size = size
+  }
+  floatStore(size: AccessSize): void {
+    this.kind.size = size
+  }
+  float(operation: FloatOperation): void {
+    this.kind.float = operation
   }
   sfenceVma(): void {
     this.kind.system = 'sfence'

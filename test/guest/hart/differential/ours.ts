@@ -36,7 +36,8 @@ export class OurSide {
     this.memory.bytes.u8.set(this.template)
     this.memory.bytes.u8.set(code, c.entry - ARENA)
     hart.reset(BigInt(c.entry), 0n)
-    for (const name of CASE_CSRS) {
+    // fcsr before sstatus: writing it makes FS Dirty.
+    for (const name of CASE_CSRS.toReversed()) {
       if (name !== 'sip') hart.writeCsr(CSR_ADDRESS[name], c.csrs[name])
     }
     for (const line of [1, 5, 9] as const) hart.setInterrupt(line, (c.csrs.sip >> BigInt(line)) % 2n === 1n)
@@ -50,6 +51,7 @@ export class OurSide {
       hart.writeCsr(CSR_ADDRESS.sepc, c.csrs.sepc)
     }
     for (let n = 1; n < 32; n++) hart.setRegister(n, c.registers[n] as bigint)
+    c.floats.forEach((value, n) => hart.setFloatRegister(n, value))
 
     const reason = this.engine.run(budget)
     const csrs = Object.fromEntries(
@@ -57,6 +59,7 @@ export class OurSide {
     ) as Record<CaseCsr, bigint>
     return {
       registers: Array.from({ length: 32 }, (_, n) => hart.register(n)),
+      floats: Array.from({ length: 32 }, (_, n) => hart.floatRegister(n)),
       csrs,
       pc: hart.pc,
       hash: hashArena(this.words),

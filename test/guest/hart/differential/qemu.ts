@@ -5,17 +5,15 @@
  * from the table, takes case after case: it restores the arena, sets the state, enters S-mode or U-mode, and on the
  * ecall from S-mode that ends every program writes the state over the case.
  */
-import { spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Assembler, CSR_ADDRESS } from '../../../../src/guest/index.ts'
 import { address, ARENA, ARENA_BYTES, HASH_FACTOR, MUTABLE_BYTES, Page, RAM } from './arena.ts'
-import { assembleProgram, type Case, CASE_CSRS, type CaseCsr, CODE_BYTES, type Outcome } from './case.ts'
+import { assembleProgram, type Case, CASE_CSRS, CASE_STATUS, type CaseCsr, CODE_BYTES, type Outcome } from './case.ts'
+import { Code } from './code.ts'
+import { RAM_BYTES, runImage } from './qemu-machine.ts'
 
 /** A case in memory: doublewords of registers, then these, then the code. */
-const Slot = { PC: 32, STATUS: 33, CSRS: 34, HASH: 45, CAUSE: 46, CODE_AT: 47, CODE: 48 } as const
-const CASE_BYTES = 1024
+const Slot = { PC: 32, STATUS: 33, CSRS: 34, HASH: 45, CAUSE: 46, CODE_AT: 47, FLOATS: 48, CODE: 80 } as const
+const CASE_BYTES = 1280
 const TEMPLATE = ARENA + 0x10_0000
 const CASES = ARENA + 0x20_0000
 const DATA = address(Page.DATA_U)
@@ -27,49 +25,8 @@ const TIME_LIMIT = 5_000_000
 const M = { mstatus: 0x300, medeleg: 0x302, mideleg: 0x303, mie: 0x304, mtvec: 0x305, mcounteren: 0x306 } as const
 const M_TRAP = { mscratch: 0x340, mepc: 0x341, mcause: 0x342, mip: 0x344, pmpcfg0: 0x3a0, pmpaddr0: 0x3b0 } as const
 const MRET = 0x30200073
-
-/** Straight-line code with backward and forward branches. */
-class Code {
-  readonly words: number[] = []
-  private readonly asm = new Assembler()
-
-  put(name: string, operands: Parameters<Assembler['word']>[1] = {}): this {
-    this.words.push(this.asm.word(name, operands))
-    return this
-  }
-  raw(word: number): this {
-    this.words.push(word)
-    return this
-  }
-  get here(): number {
-    return this.words.length
-  }
-  /** A constant below 2^32. */
-  li(rd: number, value: number): this {
-    const upper = (value + 0x800) & 0xfffff000
-    this.put('lui', { rd, imm: upper | 0 })
-    this.put('addiw', { rd, rs1: rd, imm: ((value - upper) << 20) >> 20 })
-    return this.put('slli', { rd, rs1: rd, imm: 32 }).put('srli', { rd, rs1: rd, imm: 32 })
-  }
-  csrw(imm: number, rs1: number): this {
-    return this.put('csrrw', { rd: 0, rs1, imm })
-  }
-  csrr(rd: number, imm: number): this {
-    return this.put('csrrs', { rd, rs1: 0, imm })
-  }
-  branch(name: string, rs1: number, rs2: number, target: number): this {
-    return this.put(name, { rs1, rs2, imm: (target - this.here) * 4 })
-  }
-  /** Copies `bytes` from x6 to x7; x8, x9 and both pointers are lost. */
-  copy(): this {
-    const loop = this.here
-    return this.put('ld', { rd: 9, rs1: 6 })
-      .put('sd', { rs1: 7, rs2: 9 })
-      .put('addi', { rd: 6, rs1: 6, imm: 8 })
-      .put('addi', { rd: 7, rs1: 7, imm: 8 })
-      .branch('bltu', 7, 8, loop)
-  }
-}
+/** mstatus.FS, all bits. */
+const FS = 0x6000
 
 /** The M-mode program. x5 is the case at hand. */
 function shim(count: number): Uint8Array {
@@ -92,7 +49,12 @@ function shim(count: number): Uint8Array {
   c.csrr(6, M_TRAP.mscratch).put('sd', { rs1: 5, rs2: 6, imm: 40 })
   c.csrr(6, M_TRAP.mepc).put('sd', { rs1: 5, rs2: 6, imm: Slot.PC * 8 })
   c.csrr(6, M_TRAP.mcause).put('sd', { rs1: 5, rs2: 6, imm: Slot.CAUSE * 8 })
-  CASE_CSRS.forEach((name, n) => c.csrr(6, CSR_ADDRESS[name]).put('sd', { rs1: 5, rs2: 6, imm: (Slot.CSRS + n) * 8 }))
+  CASE_CSRS.forEach((name, n) => {
+    // Only now may floating point be on: sstatus has been read.
+    if (name === 'fcsr') c.li(6, FS).put('csrrs', { rd: 0, rs1: 6, imm: M.mstatus })
+    c.csrr(6, CSR_ADDRESS[name]).put('sd', { rs1: 5, rs2: 6, imm: (Slot.CSRS + n) * 8 })
+  })
+  for (let n = 0; n < 32; n++) c.put('fsd', { rs1: 5, rs2: n, imm: (Slot.FLOATS + n) * 8 })
   c.li(6, DATA)
     .li(8, ARENA + MUTABLE_BYTES)
     .li(10, HASH_FACTOR)
@@ -119,9 +81,11 @@ function shim(count: number): Uint8Array {
   c.put('addi', { rd: 8, rs1: 7, imm: CODE_BYTES }).copy()
   c.li(6, CLINT_TIME).put('ld', { rd: 6, rs1: 6 }).li(7, TIME_LIMIT).put('add', { rd: 6, rs1: 6, rs2: 7 })
   c.li(7, CLINT_COMPARE).put('sd', { rs1: 7, rs2: 6 })
-  CASE_CSRS.forEach((name, n) =>
-    c.put('ld', { rd: 6, rs1: 5, imm: (Slot.CSRS + n) * 8 }).csrw(name === 'sip' ? M_TRAP.mip : CSR_ADDRESS[name], 6),
-  )
+  CASE_CSRS.forEach((name, n) => {
+    if (name === 'fcsr') c.li(6, FS).put('csrrs', { rd: 0, rs1: 6, imm: M.mstatus })
+    c.put('ld', { rd: 6, rs1: 5, imm: (Slot.CSRS + n) * 8 }).csrw(name === 'sip' ? M_TRAP.mip : CSR_ADDRESS[name], 6)
+  })
+  for (let n = 0; n < 32; n++) c.put('fld', { rd: n, rs1: 5, imm: (Slot.FLOATS + n) * 8 })
   c.put('ld', { rd: 6, rs1: 5, imm: Slot.STATUS * 8 }).csrw(M.mstatus, 6)
   c.put('ld', { rd: 6, rs1: 5, imm: Slot.PC * 8 }).csrw(M_TRAP.mepc, 6)
   c.csrw(M_TRAP.mscratch, 5)
@@ -138,71 +102,32 @@ function shim(count: number): Uint8Array {
 }
 
 /** sstatus bits of a case with MPP as the privilege to enter. */
-const machineStatus = (c: Case): bigint => (c.csrs.sstatus & 0xc0122n) | (c.supervisor ? 0x800n : 0n)
-
-const CPU = 'rv64,f=off,d=off,h=off,zba=off,zbb=off,zbc=off,zbs=off,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(
-  ',',
-)
-
-const QEMU = 'qemu-system-riscv64'
-const QEMU_ARGUMENTS =
-  '-M virt,memory-backend=ram -bios none -m 64M -smp 2 -nodefaults -display none -serial none -monitor none'.split(' ')
-
-/** @returns undefined if QEMU can be used, else why not */
-export function qemuMissing(): string | undefined {
-  const found = spawnSync(QEMU, ['--version'])
-  return found.error === undefined && found.status === 0 ? undefined : 'qemu-system-riscv64 is not installed'
-}
-
-/** Options that this version of QEMU knows. */
-function cpuModel(): string {
-  const help = spawnSync(QEMU, ['-device', 'rv64-riscv-cpu,help'], { encoding: 'utf8' }).stdout
-  const known = new Set([...help.matchAll(/^ {2}([\w-]+)=/gm)].map((match) => match[1]))
-  return CPU.filter((option) => option === 'rv64' || known.has(option.split('=')[0])).join(',')
-}
+const machineStatus = (c: Case): bigint => (c.csrs.sstatus & CASE_STATUS) | (c.supervisor ? 0x800n : 0n)
 
 /**
  * Runs all cases, in order, in one QEMU.
  * @throws Error if QEMU fails or a program does not fit
  */
 export function runInQemu(template: Uint8Array, cases: readonly Case[]): Outcome[] {
-  const directory = mkdtempSync(join(tmpdir(), 'umbra-qemu-'))
-  try {
-    const size = 64 << 20
-    if (CASES - RAM + cases.length * CASE_BYTES > size) throw new Error(`${cases.length} cases do not fit in one run`)
-    const path = join(directory, 'ram')
-    const file = openSync(path, 'w+')
-    ftruncateSync(file, size)
-    writeSync(file, shim(cases.length), 0, undefined, 0)
-    writeSync(file, template, 0, undefined, ARENA - RAM)
-    writeSync(file, template, 0, undefined, TEMPLATE - RAM)
-    const memory = new Uint8Array(cases.length * CASE_BYTES)
-    cases.forEach((c, n) => writeCase(memory.subarray(n * CASE_BYTES), c))
-    writeSync(file, memory, 0, undefined, CASES - RAM)
-    const run = spawnSync(
-      QEMU,
-      [
-        ...QEMU_ARGUMENTS,
-        '-cpu',
-        cpuModel(),
-        '-object',
-        `memory-backend-file,id=ram,size=64M,mem-path=${path},share=on`,
-      ],
-      { encoding: 'utf8', timeout: 300_000 },
-    )
-    if (run.status !== 0) throw new Error(`QEMU ended with ${run.status ?? run.signal}: ${run.stderr}`)
-    readSync(file, memory, 0, memory.length, CASES - RAM)
-    closeSync(file)
-    return cases.map((_, n) => readOutcome(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES)))
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+  if (CASES - RAM + cases.length * CASE_BYTES > RAM_BYTES)
+    throw new Error(`${cases.length} cases do not fit in one run`)
+  const memory = new Uint8Array(cases.length * CASE_BYTES)
+  cases.forEach((c, n) => writeCase(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES), c))
+  const image = [
+    { at: RAM, bytes: shim(cases.length) },
+    { at: ARENA, bytes: template },
+    { at: TEMPLATE, bytes: template },
+    { at: CASES, bytes: memory },
+  ]
+  runImage(image, { at: CASES, bytes: memory })
+  return cases.map((_, n) => readOutcome(memory.subarray(n * CASE_BYTES, (n + 1) * CASE_BYTES)))
 }
 
 function writeCase(memory: Uint8Array, c: Case): void {
   const cells = new DataView(memory.buffer, memory.byteOffset, CASE_BYTES)
   const put = (slot: number, value: bigint): void => cells.setBigUint64(slot * 8, BigInt.asUintN(64, value), true)
   c.registers.forEach((value, n) => put(n, value))
+  c.floats.forEach((value, n) => put(Slot.FLOATS + n, value))
   put(Slot.PC, BigInt(c.entry))
   put(Slot.STATUS, machineStatus(c))
   CASE_CSRS.forEach((name, n) => put(Slot.CSRS + n, c.csrs[name]))
@@ -216,6 +141,7 @@ function readOutcome(memory: Uint8Array): Outcome {
   const csrs = Object.fromEntries(CASE_CSRS.map((name, n) => [name, get(Slot.CSRS + n)])) as Record<CaseCsr, bigint>
   return {
     registers: Array.from({ length: 32 }, (_, n) => (n === 0 ? 0n : get(n))),
+    floats: Array.from({ length: 32 }, (_, n) => get(Slot.FLOATS + n)),
     csrs,
     pc: get(Slot.PC),
     hash: Number(BigInt.asIntN(32, get(Slot.HASH))),

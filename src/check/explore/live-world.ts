@@ -1,0 +1,152 @@
+/**
+ * A world that a search drives: between two steps no task runs, and its state can be captured.
+ *
+ * R1 Nothing but the policy below tells it from an ordinary run: decisions are left open instead of being taken.
+ * R2 A step is one answer and what follows, up to the next moment at which there is more than one possibility, or at
+ *    which all tasks of the scenario have ended.
+ */
+import { KernelError } from '../../base/index.ts'
+import { TaskHandle } from '../frames/park.ts'
+import { Snapshots } from '../frames/snapshots.ts'
+import type { Names } from '../frames/state-hash.ts'
+import { encodeSchedule } from '../../sched/index.ts'
+import type { Decision, Policy, Scheduler } from '../../sched/index.ts'
+import type { Scenario, StartedRun } from '../scenario.ts'
+import type { WorldParts } from '../world.ts'
+
+/** One open choice of the code, as it was taken. */
+export interface TakenValue {
+  readonly count: number
+  readonly choice: number
+}
+
+/** Leaves decisions open, and answers open choices from a plan. */
+class LeavesOpen implements Policy {
+  static readonly opaque = true
+  readonly name = 'prove'
+  readonly preemptive = true
+  readonly migrates = false
+  open: 'next' | 'point' | null = null
+  hasEnded = false
+  failure: unknown = null
+  plan: readonly number[] = []
+  readonly values: TakenValue[] = []
+  decide(_kind: Decision, count: number): number {
+    const planned = this.plan[this.values.length] ?? 0
+    const choice = planned < count ? planned : 0
+    this.values.push({ count, choice })
+    return choice
+  }
+
+  opened(decision: 'next' | 'point'): void {
+    this.open = decision
+  }
+
+  stopped(failure: unknown): void {
+    this.hasEnded = true
+    this.failure = failure
+  }
+}
+
+/** What a step came to. */
+export type StepEnd = 'open' | 'ended' | 'failed'
+
+export class LiveWorld {
+  readonly snapshots: Snapshots
+  private readonly policy: LeavesOpen
+  private readonly run: StartedRun
+  private readonly sched: Scheduler
+
+  private constructor(run: StartedRun, policy: LeavesOpen, names: Names) {
+    this.run = run
+    this.policy = policy
+    const { kernel, auditor } = run
+    const { sched } = kernel
+    this.sched = sched
+    this.snapshots = new Snapshots({
+      roots: { kernel, auditor, sched },
+      memory: kernel.memory,
+      extra: () => (sched.isTimed ? sched.now : -1),
+      names,
+    })
+  }
+
+  /** Runs the setup. @throws KernelError EINVAL where frames cannot be seen; whatever the setup throws */
+  static open(scenario: Scenario, parts: WorldParts, names: Names): LiveWorld {
+    const policy = new LeavesOpen()
+    const run = scenario.start(policy, { parts })
+    const world = new LiveWorld(run, policy, names)
+    if (run.kernel.sched.livingTasks().some(({ handle }) => !((handle as object) instanceof TaskHandle))) {
+      throw new KernelError('EINVAL', 'the rooms were not lowered: states cannot be seen')
+    }
+    while (world.answers === 1 && !world.isEnding) world.answer(0)
+    return world
+  }
+
+  /** How many answers the open decision has; 0 when the run has ended. */
+  get answers(): number {
+    return this.policy.hasEnded ? 0 : this.sched.candidates.length
+  }
+
+  /** Who runs under an answer. */
+  runner(answer: number): number {
+    return this.sched.candidates[answer]!.pid
+  }
+
+  /** The task that could go on at a switch point, 0 when the last one stopped by itself. */
+  get current(): number {
+    return this.policy.open === 'point' ? this.runner(0) : 0
+  }
+
+  get values(): readonly TakenValue[] {
+    return this.policy.values
+  }
+
+  /** The run so far, as one line for replay. */
+  get schedule(): string {
+    return encodeSchedule(this.sched.schedule)
+  }
+
+  /** What ended the run, or null. */
+  get failure(): unknown {
+    return this.policy.failure
+  }
+
+  /** All tasks of the scenario have ended. */
+  get isEnding(): boolean {
+    return this.run.progress.left === 0
+  }
+
+  /** Gives an answer and goes on to the next one. The last step of a run ends with what the end itself shows. */
+  step(answer: number, plan: readonly number[]): StepEnd {
+    const { policy, sched } = this
+    policy.plan = plan
+    policy.values.length = 0
+    policy.hasEnded = false
+    policy.failure = null
+    const wasEnding = this.isEnding
+    this.answer(answer)
+    while (this.answers === 1 && (wasEnding || !this.isEnding)) this.answer(0)
+    try {
+      if (policy.failure !== null) return 'failed'
+      if (this.answers > 0) {
+        const sleeping = sched.livingTasks().filter((task) => task.state === 'blocked' && task.waitsFor?.spins !== true)
+        this.run.auditor.judgeState(sleeping.map(({ name }) => name))
+        return 'open'
+      }
+      this.run.auditor.judgeEnd()
+      return 'ended'
+    } catch (failure) {
+      policy.failure = failure
+      return 'failed'
+    }
+  }
+
+  private answer(answer: number): void {
+    this.policy.open = null
+    this.sched.answer(answer)
+    if (this.policy.open === null && !this.policy.hasEnded) {
+      throw new KernelError('EINVAL', 'a task awaits something that is no frame')
+    }
+  }
+}

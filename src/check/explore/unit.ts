@@ -1,0 +1,138 @@
+/**
+ * A unit of work: one scenario, one policy, a range of schedules. A search is made of units, on one core or on many.
+ *
+ * R1 A unit's result is a function of the unit and the configuration: it can be run again, anywhere, in any order.
+ * R2 A result is plain data, so that it can be sent to another thread and kept in a file.
+ * R3 Units of one scenario are in order. What follows the first one that found something is not needed.
+ */
+import type { Run, Scenario } from '../scenario.ts'
+import { searchBounded } from './bounded-search.ts'
+import { hunt } from './hunt.ts'
+import type { SearchOptions } from './hunt.ts'
+import { shrink } from './shrink.ts'
+import type { Counterexample } from './shrink.ts'
+import { boundedVerdict } from './verdict.ts'
+
+/** Ways to search, in the order in which `all` uses them. */
+export const SEARCH_POLICIES = ['pct', 'random', 'bounded'] as const
+export type SearchPolicy = (typeof SEARCH_POLICIES)[number]
+
+/** What a search is asked for. Two results can be put together only if they are of the same configuration. */
+export interface SearchConfig {
+  readonly policy: SearchPolicy | 'all'
+  readonly seed: number
+  /** Depth of pct; 0 takes 2, 3 and 4 in turn. */
+  readonly depth: number
+  /** Runs a scenario and policy, at most; Infinity: as many as a bound takes. */
+  readonly schedules: number
+  /** Bound of the search over preemptions. */
+  readonly preemptions: number
+}
+
+export interface Unit {
+  /** Names it within a configuration. */
+  readonly id: string
+  readonly scenario: string
+  readonly policy: SearchPolicy
+  /** Number of its first schedule. */
+  readonly first: number
+  /** Schedules, at most. */
+  readonly count: number
+}
+
+/** A violation, or a failure (`invariant` null), by its shrunk schedule. */
+export interface Finding extends Omit<Counterexample, 'run'> {
+  readonly invariant: string | null
+  readonly what: string
+  /** `u1:...` */
+  readonly schedule: string
+}
+
+export interface UnitResult {
+  /** Id of the unit. */
+  readonly unit: string
+  readonly schedules: number
+  /** False: it was stopped before its end. */
+  readonly complete: boolean
+  readonly finding: Finding | null
+  /** What a search that is one unit says about itself; null: its schedules count as those of a hunt. */
+  readonly words: string | null
+}
+
+/** Schedules in a unit of a hunt: 50 to 200 ms of work. */
+export const UNIT_SCHEDULES = 50
+
+/** The units of one scenario, in order. */
+export function planUnits(scenario: string, config: SearchConfig): Unit[] {
+  const units: Unit[] = []
+  const add = (policy: SearchPolicy, first: number, count: number): void => {
+    units.push({ id: `${scenario} ${policy} ${first}`, scenario, policy, first, count })
+  }
+  const { policy, schedules } = config
+  for (const kind of ['pct', 'random'] as const) {
+    if (policy !== 'all' && policy !== kind) continue
+    const share = policy === 'all' ? Math.ceil(schedules / (kind === 'pct' ? 2 : 4)) : schedules
+    for (let first = 0; first < share; first += UNIT_SCHEDULES)
+      add(kind, first, Math.min(UNIT_SCHEDULES, share - first))
+  }
+  // One tree, walked in one order: not split.
+  if (policy === 'all' || policy === 'bounded') add('bounded', 0, schedules)
+  return units
+}
+
+/** What a search in one unit came to, before it is shrunk. */
+interface Searched {
+  readonly schedules: number
+  readonly found: Run | null
+  readonly complete: boolean
+  readonly words: string | null
+}
+
+type Search = (scenario: Scenario, unit: Unit, config: SearchConfig, options: SearchOptions) => Promise<Searched>
+
+async function huntUnit(
+  scenario: Scenario,
+  unit: Unit,
+  config: SearchConfig,
+  options: SearchOptions,
+): Promise<Searched> {
+  const { first, count } = unit
+  const policy = unit.policy === 'random' ? 'random' : 'pct'
+  const { seed, depth } = config
+  const { schedules, found } = await hunt(scenario, { ...options, policy, seed, depth, first, schedules: count })
+  return { schedules, found, complete: found !== null || schedules >= count, words: null }
+}
+
+async function boundedUnit(
+  scenario: Scenario,
+  { count }: Unit,
+  { policy, preemptions }: SearchConfig,
+  options: SearchOptions,
+): Promise<Searched> {
+  const result = await searchBounded(scenario, { ...options, preemptions, schedules: count })
+  const { schedules, found } = result
+  const words = result.exhausted >= 0 || policy === 'bounded' ? boundedVerdict(result) : ''
+  return { schedules, found, complete: found !== null || result.complete || schedules >= count, words }
+}
+
+const SEARCHES: Readonly<Record<SearchPolicy, Search>> = { pct: huntUnit, random: huntUnit, bounded: boundedUnit }
+
+/** Runs one unit; shrinks what it finds. */
+export async function runUnit(
+  scenario: Scenario,
+  unit: Unit,
+  config: SearchConfig,
+  options: SearchOptions = {},
+): Promise<UnitResult> {
+  const { found, schedules, complete, words } = await SEARCHES[unit.policy](scenario, unit, config, options)
+  if (found === null) return { unit: unit.id, schedules, complete, finding: null, words }
+  const { parts, stop } = options
+  const { run, ...measured } = await shrink(scenario, found, {
+    ...(parts === undefined ? {} : { parts }),
+    ...(stop === undefined ? {} : { stop }),
+  })
+  const { violation, failure, schedule } = run
+  const what = violation?.what ?? failure?.message ?? ''
+  const finding = { invariant: violation?.invariant ?? null, what, schedule, ...measured }
+  return { unit: unit.id, schedules, complete, finding, words }
+}

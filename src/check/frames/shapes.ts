@@ -1,0 +1,85 @@
+/**
+ * What of an object is state: told by its class alone.
+ *
+ * A class says with `static opaque = true` that its objects are no state at all, and with a list of names which fields
+ * are not: those come back on restore, but two states that differ in them only are the same.
+ *
+ * R1 What cannot be seen whole is never left out in silence: it has the kind `hidden`.
+ */
+import { Frame, tagOf } from './runtime.ts'
+import { TaskHandle } from './park.ts'
+
+export type ShapeKind =
+  | 'fields'
+  | 'literal'
+  | 'array'
+  | 'map'
+  | 'set'
+  | 'words'
+  | 'frame'
+  | 'handle'
+  | 'closure'
+  | 'error'
+  | 'constant'
+  | 'opaque'
+  | 'hidden'
+
+export interface Shape {
+  readonly kind: ShapeKind
+  /** Of the class, for reports. */
+  readonly name: string
+  /** Of `fields`: those that are state. */
+  readonly fields: readonly string[]
+  /** Of `fields`: those that are restored and no more. */
+  readonly aside: readonly string[]
+}
+
+const NONE: readonly string[] = []
+const OF_LITERAL: Shape = { kind: 'literal', name: 'Object', fields: NONE, aside: NONE }
+const OF_CLOSURE: Shape = { kind: 'closure', name: 'closure', fields: NONE, aside: NONE }
+const OF_CONSTANT: Shape = { kind: 'constant', name: 'function', fields: NONE, aside: NONE }
+
+const OF_HIDDEN: Shape = { kind: 'hidden', name: 'a function that was not lowered', fields: NONE, aside: NONE }
+
+/** A function or arrow that carries no tag was not lowered, or is native and may be bound; a method or class holds nothing. */
+const MAY_HOLD = /^(?:async )?(?:function\b|\(|[\w$]+ *=>)|\[native code\]/
+
+export class Shapes {
+  private readonly byPrototype = new Map<object | null, Shape>()
+  private readonly untagged = new Map<object, Shape>()
+
+  of(object: object): Shape {
+    if (typeof object === 'function') return tagOf(object) === null ? this.ofFunction(object) : OF_CLOSURE
+    const prototype: object | null = Object.getPrototypeOf(object)
+    if (prototype === Object.prototype || prototype === null) return OF_LITERAL
+    let shape = this.byPrototype.get(prototype)
+    if (shape === undefined) this.byPrototype.set(prototype, (shape = shapeOf(object)))
+    return shape
+  }
+
+  private ofFunction(untagged: object): Shape {
+    let shape = this.untagged.get(untagged)
+    if (shape === undefined) {
+      shape = MAY_HOLD.test(Function.prototype.toString.call(untagged)) ? OF_HIDDEN : OF_CONSTANT
+      this.untagged.set(untagged, shape)
+    }
+    return shape
+  }
+}
+
+function shapeOf(object: object): Shape {
+  const { constructor } = object as { constructor: { name: string; opaque?: true | readonly string[] } }
+  const { name, opaque } = constructor
+  const plain = (kind: ShapeKind): Shape => ({ kind, name, fields: NONE, aside: NONE })
+  if (object instanceof TaskHandle) return plain('handle')
+  if (opaque === true) return plain('opaque')
+  if (Array.isArray(object)) return plain('array')
+  if (object instanceof Map) return plain('map')
+  if (object instanceof Set) return plain('set')
+  if (ArrayBuffer.isView(object)) return plain(object instanceof DataView ? 'hidden' : 'words')
+  if (object instanceof Frame) return plain('frame')
+  if (object instanceof Error) return plain('error')
+  if (Object.prototype.toString.call(object) !== '[object Object]') return plain('hidden')
+  const aside = opaque ?? NONE
+  return { kind: 'fields', name, fields: Object.keys(object).filter((field) => !aside.includes(field)), aside }
+}

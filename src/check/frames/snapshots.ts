@@ -1,0 +1,477 @@
+/**
+ * Snapshots: everything that can be reached from some roots, captured as one record with two hash words, and restored
+ * in place.
+ *
+ * Objects are numbered in the order in which they are visited, so a hash does not depend on when or in what order they
+ * were made. What is no state (`static opaque`) is skipped; a class may also name fields that are restored and not
+ * hashed. Of a frame the program counter, the locals that may still be read and the frame that waits for it count; of a
+ * closure its place in the text and what it holds. Physical memory keeps its own journal and digests.
+ *
+ * R1 Equal hashes stand for equal states: nothing that can be reached is left out unless its class says so.
+ * R2 What cannot be captured is an error with the path that leads to it.
+ * R3 Snapshots are restored in the order of a stack: restoring one ends those that were taken after it.
+ */
+import { KernelError } from '../../base/index.ts'
+import type { PhysicalMemory, SnapshotMark } from '../../hardware/index.ts'
+import { TaskHandle } from './park.ts'
+import { Frame, placeIn, tagOf } from './runtime.ts'
+import { Shapes } from './shapes.ts'
+import type { Shape } from './shapes.ts'
+import { Names, StateHash, Tag } from './state-hash.ts'
+
+type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
+type Fields = Record<string, unknown>
+
+/** One captured state. */
+export interface Snapshot {
+  /** Hash words, unsigned. */
+  readonly a: number
+  readonly b: number
+  /** Object, then what was in it, for each object. */
+  readonly record: readonly unknown[]
+  readonly mark: SnapshotMark
+}
+
+export interface SnapshotOptions {
+  /** What is state, with all that can be reached from it. */
+  readonly roots: Readonly<Record<string, object>>
+  readonly memory: PhysicalMemory
+  /** A number that belongs to the state and is found nowhere. */
+  readonly extra: () => number
+  /** Shared by all worlds that are compared. */
+  readonly names: Names
+}
+
+export class Snapshots {
+  private readonly roots: Readonly<Record<string, object>>
+  private readonly memory: PhysicalMemory
+  private readonly extra: () => number
+  private readonly names: Names
+  private readonly shapes = new Shapes()
+  private readonly hash = new StateHash()
+  private readonly numbers = new Map<object, number>()
+  private readonly found: object[] = []
+  /** Reached through fields that are no state: to be restored, not hashed. */
+  private readonly beside: object[] = []
+  private readonly copies = new Map<Words, Copy>()
+
+  constructor(options: SnapshotOptions) {
+    this.roots = options.roots
+    this.memory = options.memory
+    this.extra = options.extra
+    this.names = options.names
+  }
+
+  /** Captures the present state. @throws KernelError EINVAL for what cannot be captured, with its path */
+  capture(): Snapshot {
+    const { hash, found, beside, memory } = this
+    const record: unknown[] = []
+    const mark = memory.snapshotMark()
+    this.numbers.clear()
+    found.length = 0
+    beside.length = 0
+    hash.reset()
+    hash.mix(memory.snapshotHash(0))
+    hash.mix(memory.snapshotHash(1))
+    hash.number(this.extra())
+    for (const name in this.roots) this.value(this.roots[name])
+    for (let at = 0; at < found.length; at++) this.visit(found[at]!, record)
+    hash.finish()
+    const { a, b } = hash
+    for (const object of beside) {
+      if (this.numbers.has(object)) continue
+      let at = found.length
+      this.enter(object)
+      for (; at < found.length; at++) this.visit(found[at]!, record)
+    }
+    return { a, b, record, mark }
+  }
+
+  /** Puts everything back as it was. */
+  restore(snapshot: Snapshot): void {
+    this.memory.snapshotUndo(snapshot.mark)
+    const { record } = snapshot
+    for (let at = 0; at < record.length;) {
+      const object = record[at++] as object
+      at = this.putBack(object, this.shapes.of(object), record, at)
+    }
+  }
+
+  /** What the children of an object are called: for reports of what differs, or cannot be captured. */
+  childrenOf(object: object): readonly (readonly [name: string, value: unknown])[] {
+    const shape = this.shapes.of(object)
+    switch (shape.kind) {
+      case 'fields':
+        return shape.fields.map((name) => [name, (object as Fields)[name]])
+      case 'literal':
+      case 'error':
+        return Object.entries(object)
+      case 'array':
+        return (object as unknown[]).map((value, at) => [`[${at}]`, value])
+      case 'words':
+        return Array.from(object as Words, (value, at) => [`[${at}]`, value])
+      case 'map':
+        return [...(object as Map<unknown, unknown>)].flatMap(([key, value], at) => [
+          [`key ${at}`, key],
+          [typeof key === 'number' || typeof key === 'string' ? `.get(${key})` : `value ${at}`, value],
+        ])
+      case 'set':
+        return [...(object as Set<unknown>)].map((value, at) => [`entry ${at}`, value])
+      case 'frame':
+        return childrenOfFrame(object as Frame)
+      case 'handle': {
+        const { leaf, body } = object as TaskHandle
+        return leaf === null ? [['body', body]] : [['leaf', leaf]]
+      }
+      case 'closure': {
+        const { module, number, captured } = tagOf(object)!
+        const held = captured === null ? [] : captured()
+        return [['place', `${module.file} ${number}`], ...held.map((value, at) => [`held ${at}`, value] as const)]
+      }
+      default:
+        return []
+    }
+  }
+
+  get rootsByName(): Readonly<Record<string, object>> {
+    return this.roots
+  }
+
+  kindOf(object: object): Shape {
+    return this.shapes.of(object)
+  }
+
+  private enter(object: object): number {
+    const number = this.numbers.size
+    this.numbers.set(object, number)
+    this.found.push(object)
+    return number
+  }
+
+  /** Takes in one value of a field, an element or a local. */
+  private value(value: unknown): void {
+    const { hash } = this
+    switch (typeof value) {
+      case 'number':
+        hash.number(value)
+        return
+      case 'string':
+        hash.mix(Tag.text)
+        hash.mix(this.names.numberOf(value))
+        return
+      case 'boolean':
+        hash.mix(value ? Tag.true : Tag.false)
+        return
+      case 'undefined':
+        hash.mix(Tag.nothing)
+        return
+      case 'bigint':
+        hash.mix(Tag.big)
+        hash.mix(this.names.numberOf(value))
+        return
+      case 'symbol':
+        hash.mix(Tag.constant)
+        hash.mix(this.names.numberOf(value))
+        return
+      default:
+        if (value === null) hash.mix(Tag.null)
+        else this.reference(value as object)
+    }
+  }
+
+  private reference(object: object): void {
+    const { hash } = this
+    const number = this.numbers.get(object)
+    hash.mix(Tag.object)
+    hash.mix(number ?? this.enter(object))
+  }
+
+  private visit(object: object, record: unknown[]): void {
+    const { hash } = this
+    const shape = this.shapes.of(object)
+    record.push(object)
+    switch (shape.kind) {
+      case 'fields': {
+        hash.mix(this.names.numberOf(shape.name))
+        const values = object as Fields
+        for (const field of shape.fields) {
+          const value = values[field]
+          record.push(value)
+          this.value(value)
+        }
+        for (const field of shape.aside) {
+          const value = values[field]
+          record.push(value)
+          if (typeof value === 'object' && value !== null) this.beside.push(value)
+        }
+        return
+      }
+      case 'literal': {
+        const keys = Object.keys(object)
+        record.push(keys)
+        hash.mix(keys.length)
+        for (const key of keys) {
+          const value = (object as Fields)[key]
+          record.push(value)
+          hash.mix(this.names.numberOf(key))
+          this.value(value)
+        }
+        return
+      }
+      case 'array': {
+        const values = (object as unknown[]).slice()
+        record.push(values)
+        hash.mix(values.length)
+        for (let at = 0; at < values.length; at++) {
+          // Long arrays are mostly empty.
+          if (values[at] === null) continue
+          hash.mix(at)
+          this.value(values[at])
+        }
+        return
+      }
+      case 'map': {
+        const entries: unknown[] = []
+        for (const [key, value] of object as Map<unknown, unknown>) {
+          entries.push(key, value)
+          this.value(key)
+          this.value(value)
+        }
+        record.push(entries)
+        hash.mix(entries.length)
+        return
+      }
+      case 'set': {
+        const entries = [...(object as Set<unknown>)]
+        record.push(entries)
+        hash.mix(entries.length)
+        for (const entry of entries) this.value(entry)
+        return
+      }
+      case 'words':
+        this.words(object as Words, record)
+        return
+      case 'frame':
+        this.frame(object as Frame, record)
+        return
+      case 'handle': {
+        const { leaf, root, body, ended } = object as TaskHandle
+        record.push(leaf, root, body, ended)
+        this.value(leaf ?? body)
+        return
+      }
+      case 'closure': {
+        const { module, number, captured } = tagOf(object)!
+        hash.mix(this.names.numberOf(module.file))
+        hash.mix(number)
+        const values = captured === null ? null : captured()
+        record.push(values)
+        if (values !== null) for (const value of values) this.value(value)
+        return
+      }
+      case 'error':
+        hash.mix(this.names.numberOf((object as Error).message))
+        this.value((object as Error).cause)
+        return
+      case 'constant':
+        hash.mix(Tag.constant)
+        hash.mix(this.names.numberOf(object))
+        return
+      case 'opaque':
+        hash.mix(Tag.opaque)
+        return
+      default:
+        throw new KernelError('EINVAL', `cannot capture ${shape.name} at ${this.pathTo(object)}`)
+    }
+  }
+
+  private frame(frame: Frame, record: unknown[]): void {
+    const { hash } = this
+    const { pc, state, parent } = frame
+    const values = frame.locals()
+    record.push(pc, state, frame.value, parent, values)
+    hash.mix(this.names.numberOf(frame.site))
+    hash.mix(pc)
+    if (state !== 'active') {
+      hash.mix(this.names.numberOf(state))
+      this.value(frame.value)
+      return
+    }
+    this.value(parent)
+    const live = frame.site.live[pc]
+    if (live === undefined) return
+    for (const at of live) this.value(values[at])
+  }
+
+  private words(words: Words, record: unknown[]): void {
+    const { hash } = this
+    let copy = this.copies.get(words)
+    if (copy === undefined || !isSame(copy.view, copy.words)) {
+      copy = copyOf(copy === undefined ? viewOf(words) : copy.view)
+      this.copies.set(words, copy)
+    }
+    record.push(copy)
+    hash.mix(copy.a)
+    hash.mix(copy.b)
+  }
+
+  /** @returns where the next object begins */
+  private putBack(object: object, shape: Shape, record: readonly unknown[], from: number): number {
+    let at = from
+    switch (shape.kind) {
+      case 'fields': {
+        const values = object as Fields
+        for (const field of shape.fields) {
+          if (values[field] !== record[at]) values[field] = record[at]
+          at++
+        }
+        for (const field of shape.aside) values[field] = record[at++]
+        return at
+      }
+      case 'literal': {
+        const keys = record[at++] as readonly string[]
+        const values = object as Fields
+        for (const key of keys) {
+          if (values[key] !== record[at]) values[key] = record[at]
+          at++
+        }
+        for (const key of Object.keys(object)) if (!keys.includes(key)) delete values[key]
+        return at
+      }
+      case 'array': {
+        const values = record[at++] as readonly unknown[]
+        const array = object as unknown[]
+        if (array.length !== values.length) array.length = values.length
+        for (let i = 0; i < values.length; i++) if (array[i] !== values[i]) array[i] = values[i]
+        return at
+      }
+      case 'map': {
+        putBackMap(object as Map<unknown, unknown>, record[at++] as readonly unknown[])
+        return at
+      }
+      case 'set': {
+        putBackSet(object as Set<unknown>, record[at++] as readonly unknown[])
+        return at
+      }
+      case 'words': {
+        const { words, view } = record[at++] as Copy
+        view.set(words)
+        return at
+      }
+      case 'frame': {
+        const frame = object as Frame
+        frame.pc = record[at++] as number
+        frame.state = record[at++] as Frame['state']
+        frame.value = record[at++]
+        frame.parent = record[at++] as Frame | null
+        frame.setLocals(record[at++] as unknown[])
+        frame.send(undefined, false)
+        return at
+      }
+      case 'handle': {
+        const handle = object as TaskHandle
+        handle.leaf = record[at++] as Frame | null
+        handle.root = record[at++] as Frame | null
+        handle.body = record[at++] as TaskHandle['body']
+        handle.ended = record[at++] as TaskHandle['ended']
+        return at
+      }
+      case 'closure': {
+        const values = record[at++] as unknown[] | null
+        if (values !== null) tagOf(object)!.restore?.(values)
+        return at
+      }
+      default:
+        return at
+    }
+  }
+
+  private pathTo(target: object): string {
+    const seen = new Map<object, string>()
+    for (const name in this.roots) seen.set(this.roots[name]!, name)
+    for (const [object, path] of seen) {
+      if (object === target) return path
+      for (const [name, value] of this.childrenOf(object)) {
+        if (value === null || (typeof value !== 'object' && typeof value !== 'function') || seen.has(value)) continue
+        seen.set(value, name.startsWith('[') || name.startsWith('.') ? path + name : `${path}.${name}`)
+      }
+    }
+    return 'an unknown place'
+  }
+}
+
+/** Words as they were, and their hash. */
+interface Copy {
+  /** The array itself, as integers. */
+  readonly view: Int32Array
+  readonly words: Int32Array
+  readonly a: number
+  readonly b: number
+}
+
+/** Any typed array as 32-bit words: what is compared is compared in one way. */
+function viewOf(words: Words): Int32Array {
+  const { buffer, byteOffset, byteLength } = words
+  if (((byteOffset | byteLength) & 3) === 0) return new Int32Array(buffer, byteOffset, byteLength >>> 2)
+  throw new KernelError(
+    'EINVAL',
+    `cannot capture a typed array of ${byteLength} bytes at ${byteOffset}: no whole words`,
+  )
+}
+
+function isSame(words: Int32Array, copy: Int32Array): boolean {
+  for (let at = 0; at < words.length; at++) if (words[at] !== copy[at]) return false
+  return true
+}
+
+function copyOf(view: Int32Array): Copy {
+  const words = view.slice()
+  const hash = new StateHash()
+  hash.reset()
+  hash.mix(words.length)
+  for (let at = 0; at < words.length; at++) hash.mix(words[at] as number)
+  hash.finish()
+  return { view, words, a: hash.a, b: hash.b }
+}
+
+function childrenOfFrame(frame: Frame): readonly (readonly [string, unknown])[] {
+  const { site, pc, state } = frame
+  const place = `${site.name}:${placeIn(frame)[0]}`
+  if (state !== 'active') return [['ended with', frame.value]]
+  const values = frame.locals()
+  const live = (site.live[pc] ?? []).map((at) => [`(${place}).${site.locals[at]}`, values[at]] as const)
+  return [['pc', pc], ['parent', frame.parent], ...live]
+}
+
+function putBackMap(map: Map<unknown, unknown>, entries: readonly unknown[]): void {
+  let at = 0
+  let isIntact = map.size * 2 === entries.length
+  if (isIntact) {
+    for (const [key, value] of map) {
+      if (key !== entries[at] || value !== entries[at + 1]) {
+        isIntact = false
+        break
+      }
+      at += 2
+    }
+  }
+  if (isIntact) return
+  map.clear()
+  for (at = 0; at < entries.length; at += 2) map.set(entries[at], entries[at + 1])
+}
+
+function putBackSet(set: Set<unknown>, entries: readonly unknown[]): void {
+  let at = 0
+  let isIntact = set.size === entries.length
+  if (isIntact) {
+    for (const entry of set) {
+      if (entry !== entries[at++]) {
+        isIntact = false
+        break
+      }
+    }
+  }
+  if (isIntact) return
+  set.clear()
+  for (const entry of entries) set.add(entry)
+}

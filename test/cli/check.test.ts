@@ -1,0 +1,182 @@
+/** `umbra check`, `merge` and `replay`: exit codes, workers, shards, budgets. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import type { ExecutionContext } from 'ava'
+import { planUnits } from '../../src/check/index.ts'
+import { progressText, schedulesLeft } from '../../src/cli/progress.ts'
+import { umbra as runCommand } from '../../src/cli/umbra.ts'
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+const FILE = fileURLToPath(new URL('planted.js', import.meta.url))
+const [clean, broken, failing, deadly] = ['clean', 'broken', 'failing', 'deadly'].map((name) => `${FILE}#${name}`)
+
+interface Result {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+async function umbra(args: readonly (string | undefined)[], isTTY = false): Promise<Result> {
+  let [out, err] = ['', '']
+  const code = await runCommand(args as string[], {
+    stdout: { write: (piece) => (out += String(piece)) },
+    stderr: { write: (piece) => (err += String(piece)), isTTY, columns: 200 },
+    env: {},
+  })
+  return { code, out, err }
+}
+
+const objects = (text: string): Record<string, unknown>[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+function folder(t: ExecutionContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'umbra-check-'))
+  t.teardown(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+test('exit codes of check: 0 clean, 1 violated, 2 bad input, 3 budget, 4 failed', async (t) => {
+  const zero = await umbra(['check', clean, '--schedules', '20'])
+  t.is(zero.code, 0, zero.err)
+  t.regex(zero.out, /#clean +no violation within 1 preemption \(4 schedules\); no violation in 15 schedules\n/)
+  t.regex(zero.out, /\nno violation: 1 scenario, 21 schedules\n$/)
+  const one = await umbra(['check', clean, broken, failing, '--schedules', '20'])
+  t.is(one.code, 1)
+  t.regex(one.out, /#broken +I1 violated after \d+ schedules?\n/)
+  t.regex(one.out, /\numbra replay \S+#broken u1:\S+ --digest [0-9a-f]{8}\n/)
+  t.regex(one.out, /\nVIOLATION in 1 scenario: 3 scenarios/)
+  const four = await umbra(['check', failing, '--schedules', '20'])
+  t.is(four.code, 4)
+  t.regex(four.out, /#failing +failed: .*the steps alternate/)
+  for (const [args, message] of [
+    [['nobody'], /^umbra: no scenario is named 'nobody'\n/],
+    [[clean, '--shard', '3/2'], /^umbra: --shard is '3\/2'; expected I\/N/],
+    [['./absent.js'], /^umbra: cannot load scenarios from '.\/absent.js': /],
+    [[main.replace('main.js', 'exit-code.js')], /exports no scenario/],
+    [[`${FILE}#nobody`], /no scenario is named/],
+  ] as const) {
+    const two = await umbra(['check', ...args])
+    t.is(two.code, 2, two.out)
+    t.regex(two.err, message)
+  }
+  const three = await umbra(['check', clean, '--memory', '16', '--schedules', '10k'])
+  t.is(three.code, 3)
+  t.regex(three.out, /\(stopped\)\nno violation: 1 scenario, \d+ schedules?, 1 not finished \(memory is used up\)\n$/)
+})
+
+test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t) => {
+  const { out } = await umbra(['check', broken, '--json'])
+  const command = String(objects(out).find(({ type }) => type === 'counterexample')!['replay'])
+    .split(' ')
+    .slice(1)
+  t.is((await umbra(command)).code, 1)
+  t.is((await umbra(['replay', clean, 'u1:'])).code, 0)
+  t.is((await umbra(['replay', clean, 'u9:'])).code, 2)
+  t.is((await umbra(['replay', `${FILE}#nobody`, 'u1:'])).code, 2)
+  t.is((await umbra([...command.slice(0, -1), '00000000'])).code, 4)
+  t.is((await umbra(['replay', clean, 'u1:ZAE'])).code, 4)
+})
+
+test('two workers print the same bytes as one, and a worker that dies is named', async (t) => {
+  const args = ['check', clean, broken, 'srcu-tiny-synchronize', '--schedules', '110', '--json']
+  const alone = await umbra(args)
+  const two = await umbra([...args, '--workers', '2'])
+  t.is(two.out, alone.out)
+  t.is(two.code, 1)
+  const dies = await umbra(['check', deadly, clean, '--schedules', '20', '--policy', 'pct', '--workers', '2'])
+  t.is(dies.code, 4)
+  t.regex(dies.out, /\nLOST: unit '\S+#deadly pct 0' was run twice and gave no result: /)
+  t.regex(dies.out, /#clean +no violation in 20 schedules\n/)
+})
+
+const verdicts = (text: string): unknown[] => objects(text).filter(({ type }) => type !== 'bug')
+
+test('shards merged are the whole; what is missing is named; strangers are refused', async (t) => {
+  const path = folder(t)
+  const at = (name: string): string => join(path, name)
+  const args = ['check', clean, broken, '--schedules', '110']
+  await umbra([...args, '--out', at('whole')])
+  for (const shard of ['1', '2']) t.true((await umbra([...args, '--shard', `${shard}/2`, '--out', at(shard)])).code < 2)
+  const whole = await umbra(['merge', at('whole'), '--json'])
+  const parts = await umbra(['merge', at('1'), at('2'), '--json', '--out', at('both')])
+  t.is(parts.code, 1)
+  t.deepEqual(verdicts(parts.out), verdicts(whole.out))
+  t.is((await umbra(['merge', at('both'), at('2'), at('1'), '--json'])).out, parts.out, 'a join')
+  const half = await umbra(['merge', at('2')])
+  t.regex(half.out, /\nMISSING: shard 1\/2 \(\d units?\)\n/)
+  t.regex(half.out, /not finished \(shard 1\/2 is missing\)\n$/)
+  const lines = readFileSync(at('1'), 'utf8').split('\n')
+  const edited = (name: string, change: (lines: string[]) => string[]): string => {
+    writeFileSync(at(name), change([...lines]).join('\n'))
+    return at(name)
+  }
+  const lost = edited('lost', ([head]) => [head!, '{"type":"end","units":0}', ''])
+  t.regex(
+    (await umbra(['merge', lost, at('2')])).out,
+    /\nMISSING: unit '\S+#clean pct 0' of shard 1\/2 did not come to/,
+  )
+  const seed = edited('seed', ([head, ...rest]) => [head!.replace('"seed":1', '"seed":2'), ...rest])
+  const old = edited('old', ([head, ...rest]) => [head!.replace(/"version":"[^"]*"/, '"version":"0.0.1"'), ...rest])
+  const cut = edited('cut', (all) => all.slice(0, -2))
+  for (const [file, message] of [
+    [seed, /'\S+' and '\S+' do not belong together: seed is 1, not 2\n$/],
+    [old, /do not belong together: version is /],
+    [at('whole'), /do not belong together: totalShards is 2, not 1\n$/],
+    [cut, /it was cut: its end is missing\n$/],
+    [FILE, /line 1 is not a JSON object\n$/],
+    [at('absent'), /ENOENT\n$/],
+  ] as const) {
+    const refused = await umbra(['merge', file, at('2')])
+    t.is(refused.code, 2, refused.out)
+    t.regex(refused.err, message)
+  }
+})
+
+/** Runs the built command as a process that is interrupted when it has printed something. */
+function interrupted(args: readonly string[]): Promise<{ code: number | null; out: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [main, ...args])
+    let out = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (out === '') child.kill('SIGINT')
+      out += text
+    })
+    child.on('close', (code) => resolve({ code, out }))
+  })
+}
+
+test('Ctrl-C ends a check with the verdict so far, with workers and without', async (t) => {
+  const bounded = ['--policy', 'bounded', '--preemptions', '4', '--schedules', '1M']
+  for (const workers of ['1', '2']) {
+    const args = ['check', clean!, 'unmap-vs-fault', ...bounded, '--workers', workers]
+    const { code, out } = await interrupted(args)
+    t.is(code, 3, out)
+    t.regex(out, /#clean +no violation within 4 preemptions \(6 schedules\)\n/)
+    t.regex(out, /\nunmap-vs-fault +no (violation|schedule).*\(stopped\)\n/)
+    t.regex(out, /\nno violation: 2 scenarios, \d+ schedules, 1 not finished \(interrupted\)\n$/)
+  }
+})
+
+test('progress on a terminal: rate, and an estimate of what is left; none elsewhere', async (t) => {
+  const args = ['check', 'unmap-vs-fault', '--policy', 'pct', '--schedules', '110']
+  t.regex((await umbra(args, true)).err, /\[1\/1\] unmap-vs-fault: \d+ schedules?, \d+ a second, about \d+ left \(/)
+  t.is((await umbra([...args, '--json'], true)).err, '')
+  t.is(progressText('[1/2]', 500, 1000, 2000), '[1/2] 500 schedules, 250 a second, about 1,000 left (4 s)')
+  t.is(progressText('[1/2]', 500, Infinity, 2000), '[1/2] 500 schedules, 250 a second')
+})
+
+test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
+  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1 } as const
+  const units = planUnits('x', config)
+  const done = { schedules: 30, complete: true, finding: null }
+  t.is(schedulesLeft(units, []), 200 + 100 + 400)
+  t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
+  t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)
+})
