@@ -43,5 +43,6 @@ await kernel.run(async () => {
     resident: process.memoryUsage().rss,
   }
   console.log(JSON.stringify(run))
+  if (process.env['UMBRA_STATS'] !== undefined) console.error(kernel.memory.scratch.shared.get('translator'))
   await machine.destroy()
 })

@@ -63,7 +63,7 @@ export interface MachineOptions {
   readonly vmClass?: typeof Vm
   /** What executes the harts, by name or as a maker. Default: the fastest that there is room for. */
   readonly engine?: EngineName | ((hart: Hart) => Engine)
-  /** Jumps to a place after which the translator translates it. Default 300. */
+  /** Jumps to a place after which the translator translates it. Default 6000. */
   readonly threshold?: number
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
   readonly process?: { readonly mm: Mm; readonly ram: Mapping }

@@ -19,9 +19,10 @@ import { ModuleBuilder } from '../wasm/emit.ts'
 import type { InterpreterParts } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
+import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
 import { Surveys } from './survey.ts'
-import { MAP_BYTES, MAP_ENTRY, MAP_HOST, MAP_ROWS, MAP_SLOT, mapRowOffset } from './unit-abi.ts'
+import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
 import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
@@ -31,8 +32,13 @@ const MAX_BYTES = 12 * 1024 * 1024
 
 /** Jumps are counted by the low bits of the host address they go to. */
 const COUNTERS = 65536
-/** Jumps to a place after which it is translated. */
-const DEFAULT_THRESHOLD = 300
+/** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
+const DEFAULT_THRESHOLD = 6000
+/** Units in a module at most, and runs that hot code waits for company. */
+const MAX_BATCH = 16
+const PATIENCE = 4
+/** Warm places that are tried as the start of a unit. */
+const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
 export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
 
@@ -60,6 +66,9 @@ interface TranslatedUnit {
   /** Host addresses of the entries 1, 2, ... */
   readonly entries: readonly number[]
 }
+
+const isEntryOf = (unit: Unit, offset: number): boolean =>
+  offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
 /** `refill(low, high, kind)` of the unit that runs. */
 export type Refill = (low: number, high: number, kind: number) => number
@@ -94,6 +103,9 @@ export class CodeCache implements StoreWatcher {
   private readonly heats: Uint16Array
   private readonly threshold: number
   private parts: InterpreterParts | null = null
+  /** Hot code that is not translated yet, and the runs since the last one was found. */
+  private pending: number[] = []
+  private age = 0
   private batches: Batch[] = []
   private liveBytes = 0
   private nextSlot = 0
@@ -112,8 +124,6 @@ export class CodeCache implements StoreWatcher {
     this.discovery = new Discovery(this.decodes, new Surveys())
     this.imports = {
       memory: memory.memory,
-      table: this.table,
-      map: new Wasm.Global({ value: 'i32' }, this.map),
       refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
     }
     this.enter = this.makeEnter()
@@ -138,6 +148,7 @@ export class CodeCache implements StoreWatcher {
       const hooks = {
         map: this.map,
         rows: MAP_ROWS,
+        rowShift: MAP_ROW_SHIFT,
         heat: this.heatTable,
         counters: COUNTERS,
         threshold: this.threshold,
@@ -156,6 +167,24 @@ export class CodeCache implements StoreWatcher {
     return true
   }
 
+  /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
+  add(host: number): void {
+    this.pending.push(host)
+    this.age = 0
+    if (this.pending.length >= Math.min(MAX_BATCH, 1 + (this.stats.modules >> 3))) this.flush()
+  }
+
+  /** A run begins: what is hot does not wait for ever. */
+  tick(): void {
+    if (this.pending.length > 0 && ++this.age >= PATIENCE) this.flush()
+  }
+
+  private flush(): void {
+    const hosts = this.pending.filter((host) => !this.found.has(host))
+    this.pending = []
+    for (let at = 0; at < hosts.length; at += MAX_BATCH) this.translate(hosts.slice(at, at + MAX_BATCH))
+  }
+
   /**
    * Translates the code at host addresses, in one module.
    * @returns how many of them are units now
@@ -163,18 +192,15 @@ export class CodeCache implements StoreWatcher {
   translate(hosts: readonly number[]): number {
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
     for (const host of hosts) {
-      const pfn = Math.floor(host / PAGE_SIZE) as Pfn
-      const base = pfn * PAGE_SIZE
-      const unit = this.discovery.discover(this.memory.bytes as Uint8Array, base, host - base)
-      if (unit !== null) units.push({ unit, pfn })
+      if (units.some(({ unit, pfn }) => isEntryOf(unit, host - pfn * PAGE_SIZE))) continue
+      const unit = this.unitAround(host)
+      if (unit !== null) units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
     }
     if (units.length === 0) return 0
     const bytes = this.write(units.map(({ unit }) => unit))
     const slot = this.takeSlots(units.length, bytes.length)
-    const slotGlobal = new Wasm.Global({ value: 'i32' }, slot)
-    const module = new Wasm.Module(bytes)
-    const instance = new Wasm.Instance(module, { u: { ...this.imports, slot: slotGlobal } })
-    if (Object.keys(instance.exports).length > 0) throw new KernelBug('a module of units exports nothing')
+    const { exports } = new Wasm.Instance(new Wasm.Module(bytes), { u: this.imports })
+    for (const index of units.keys()) this.table.set(slot + index, exports[index])
     const made = units.map(({ unit, pfn }, i) => ({
       pfn,
       slot: slot + i,
@@ -187,12 +213,31 @@ export class CodeCache implements StoreWatcher {
     for (const [i, unit] of made.entries()) {
       this.stats.units++
       this.stats.instructions += units[i]!.unit.length
-      this.add(unit)
+      this.enlist(unit)
     }
     return units.length
   }
 
-  private add(unit: TranslatedUnit): void {
+  /**
+   * A unit that has `host` as an entry: from the first warm place before it in its page that leads to it, which is the
+   * function that it is a loop of, or else from itself.
+   */
+  private unitAround(host: number): Unit | null {
+    const bytes = this.memory.bytes as Uint8Array
+    const base = host - (host % PAGE_SIZE)
+    const offset = host - base
+    const warm: number[] = []
+    for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
+      if ((this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number) >= this.threshold >> 3) warm.push(at)
+    }
+    for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
+      const unit = this.discovery.discover(bytes, base, start, [offset])
+      if (unit !== null && isEntryOf(unit, offset)) return unit
+    }
+    return this.discovery.discover(bytes, base, offset)
+  }
+
+  private enlist(unit: TranslatedUnit): void {
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
@@ -208,8 +253,7 @@ export class CodeCache implements StoreWatcher {
   private setRow(host: number, slot: number, entry: number): void {
     const at = mapRowOffset(host) >> 2
     this.rows[at + (MAP_HOST >> 2)] = host
-    this.rows[at + (MAP_SLOT >> 2)] = slot
-    this.rows[at + (MAP_ENTRY >> 2)] = entry
+    this.rows[at + (MAP_TARGET >> 2)] = (slot << SLOT_SHIFT) | entry
   }
 
   // Invalidation.
@@ -271,44 +315,28 @@ export class CodeCache implements StoreWatcher {
 
   // Modules.
 
+  /** A module of functions `0`, `1`, ... */
   private write(units: readonly Unit[]): Uint8Array {
-    const { builder } = this
-    const { type, imports } = this.begin()
-    const slot = builder.importGlobal('u', 'slot', Type.i32)
-    const functions = units.map(() => builder.function(type))
-    builder.elementAt(slot, functions)
-    let writer: UnitWriter | null = null
-    for (const unit of units) {
-      const code = builder.begin(UNIT_PARAMETERS)
-      writer ??= new UnitWriter(code, imports)
-      writer.write(code, unit)
-      builder.end(code)
-    }
-    return builder.finish()
-  }
-
-  private begin(): { type: number; imports: { refill: number; unitType: number; map: number } } {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
     const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
     const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
-    builder.importTable('u', 'table')
-    const map = builder.importGlobal('u', 'map', Type.i32)
-    return { type, imports: { refill, unitType: type, map } }
+    for (const index of units.keys()) builder.function(type, String(index))
+    let writer: UnitWriter | null = null
+    for (const unit of units) {
+      const code = builder.begin(UNIT_PARAMETERS)
+      writer ??= new UnitWriter(code, { refill })
+      writer.write(code, unit)
+      builder.end(code)
+    }
+    return builder.finish()
   }
 
   private makeEnter(): (hart: number, budget: number) => number {
-    const { builder } = this
-    const { imports } = this.begin()
-    builder.function(builder.type([Type.i32, Type.i32], [Type.i32]), 'enter')
-    const code = builder.begin(2)
-    new UnitWriter(code, imports).writeEnter(code)
-    builder.end(code)
-    const instance = new Wasm.Instance(new Wasm.Module(builder.finish()), {
-      u: this.imports as Record<string, unknown>,
-    })
+    const imports = { u: { memory: this.memory.memory, table: this.table } }
+    const instance = new Wasm.Instance(new Wasm.Module(dispatcherModule(this.map)), imports)
     return instance.exports['enter'] as (hart: number, budget: number) => number
   }
 }

@@ -79,11 +79,13 @@ export class Translator implements Engine {
     }
     reference.begin()
     cache.refill = this.refill
+    cache.tick()
     area.prepare()
     let left = budget
     while (left > 0) {
       const exit = cache.enter(area.base, left)
-      left = this.retire(left)
+      const before = left
+      left = this.retire(before)
       if (exit === ExitCode.MISS) {
         const ended = this.finishMiss()
         if (ended !== null) return ended
@@ -92,11 +94,11 @@ export class Translator implements Engine {
         continue
       }
       if (left === 0) break
-      if (exit === ExitCode.UNKNOWN && this.find()) continue
+      if (exit === ExitCode.UNKNOWN && this.find(left < before)) continue
       const reason = this.below.continue(left) as number
       if (reason !== FOUND_UNIT && reason !== HOT_CODE) return reason as ExitReason
       left = area.i32[BUDGET_WORD] as number
-      if (reason === HOT_CODE) cache.translate([this.hostOfPc()])
+      if (reason === HOT_CODE) cache.add(this.hostOfPc())
     }
     return Exit.INTR
   }
@@ -114,13 +116,19 @@ export class Translator implements Engine {
     return this.reference.finishMiss(this.decodeAtPc(), size, (kind & 2) !== 0, (kind & 1) !== 0)
   }
 
-  /** Sees to a row of the code map for pc. @returns false if the code there is to be interpreted */
-  private find(): boolean {
+  /**
+   * Sees to a row of the code map for pc.
+   * @param jumped a unit has led to pc: a run may also begin anywhere, which makes no place hot
+   * @returns false if the code there is to be interpreted
+   */
+  private find(jumped: boolean): boolean {
     const { cache } = this
     const host = this.hostOfPc()
     if (host < 0) return false
     if (cache.link(host)) return true
-    return cache.isHot(host) && cache.translate([host]) > 0
+    if (!jumped || !cache.isHot(host)) return false
+    cache.add(host)
+    return cache.link(host)
   }
 
   /** Where the code at pc lies, or -1 if its page is not known. */

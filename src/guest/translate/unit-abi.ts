@@ -2,7 +2,7 @@
  * How translated functions are called and what they answer.
  *
  * `unit(hart, budget, entry, pc) -> ExitCode`: the start of the hart's area, instructions it may retire, the place to
- * enter at (1, 2, ...), and the address of that place. A unit goes on with the next one by itself as long as the code map
+ * enter at (1, 2, ...), and the address of that place. The dispatcher goes on with the next unit as long as the code map
  * knows it.
  *
  * R1 On every return the hart's area holds all registers, pc, and in `Word.budget` what is left, exactly.
@@ -13,11 +13,12 @@
  * | offset | i32 |
  * |---|---|
  * | 0 | host address of the entry, 0 for none (frame 0 holds no code that is translated) |
- * | 4 | slot in the table of functions |
- * | 8 | entry |
+ * | 4 | slot in the table of functions, shifted left by `SLOT_SHIFT`, and entry |
  */
 
 export const ExitCode = {
+  /** The unit is left for the code at pc. Units answer this to the dispatcher only. */
+  NEXT: 4,
   /** Nothing is known to go on with at pc. */
   UNKNOWN: 0,
   /** The next stretch of code is longer than what is left of the budget. */
@@ -28,15 +29,15 @@ export const ExitCode = {
   MISS: 3,
 } as const
 
-export const MAP_ROWS = 16384
-export const MAP_ROW_BYTES = 16
-export const MAP_BYTES: number = MAP_ROWS * MAP_ROW_BYTES
+export const MAP_ROWS = 65536
+export const MAP_ROW_SHIFT = 3
+export const MAP_BYTES: number = MAP_ROWS << MAP_ROW_SHIFT
 export const MAP_HOST = 0
-export const MAP_SLOT = 4
-export const MAP_ENTRY = 8
+export const MAP_TARGET = 4
+export const SLOT_SHIFT = 12
 
 /** Offset in the map of the row of a host address. */
-export const mapRowOffset = (host: number): number => ((host >>> 1) & (MAP_ROWS - 1)) * MAP_ROW_BYTES
+export const mapRowOffset = (host: number): number => ((host >>> 1) & (MAP_ROWS - 1)) << MAP_ROW_SHIFT
 
 /** What `refill` is told besides the address: bit 0 a store, bit 1 a load that sign-extends, the size from bit 2 on. */
 export const refillKind = (store: boolean, signed: boolean, size: number): number =>

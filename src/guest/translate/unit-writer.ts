@@ -13,13 +13,13 @@ import { Access } from '../../hardware/index.ts'
 import { Cell } from '../hart/index.ts'
 import type { AccessSize, Decoded, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
-import { FAST_EXECUTE, FAST_READ, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
+import { FAST_READ, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { UnitOperators } from './operators.ts'
 import type { Block, Instruction, Unit } from './discover.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
-import { ExitCode, MAP_ENTRY, MAP_HOST, MAP_ROWS, MAP_SLOT, refillKind } from './unit-abi.ts'
+import { ExitCode, refillKind } from './unit-abi.ts'
 
 /** Parameters of a unit. */
 const HART = 0
@@ -39,9 +39,17 @@ const NONE = -1
 export interface UnitImports {
   /** `(low, high, kind) -> host address or -1`. */
   readonly refill: number
-  readonly unitType: number
-  /** Global: where the code map is. */
-  readonly map: number
+}
+
+/** Pages that a function remembers at most. */
+const KNOWN_PAGES = 6
+
+/** The page that a base register's last access of a kind went to: locals for its address, or -1, and what leads to its frame. */
+interface KnownPage {
+  readonly base: number
+  readonly access: Access
+  readonly tag: number
+  readonly addend: number
 }
 
 export class UnitWriter extends UnitOperators implements Emitter<void, void> {
@@ -57,9 +65,14 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   private address = 0
   private row = 0
   private host = 0
+  private exit = 0
   private label = 0
   private readContext = 0
   private writeContext = 0
+  /**
+   * Good until rows of the fast TLBs may go, which happens in `refill` and outside the function only.
+   */
+  private pages: readonly KnownPage[] = []
   private cold = 0
   private transfer = 0
   /** Registers that the function writes, and those that may have been written at each block's end. */
@@ -88,24 +101,9 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     this.sequence(structure(successors, unit.entries), () => this.dispatch())
     code.op(Op.unreachable)
     code.end()
-    this.findNext()
+    this.leaveFor()
     code.end()
     this.leave()
-  }
-
-  /** Writes the function `(hart, budget)` that goes on at the pc in the area. */
-  writeEnter(code: Code): void {
-    this.startFunction(code)
-    // Locals in the place of a unit's other parameters.
-    code.local(Type.i32)
-    code.local(Type.i64)
-    this.row = code.local(Type.i32)
-    this.host = code.local(Type.i32)
-    code.get(HART)
-    code.mem(Mem.i64Load, Cell.pc * 8)
-    code.set(PC)
-    this.findNext()
-    code.op(Op.unreachable)
   }
 
   // The frame of a function.
@@ -132,6 +130,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     this.writeContext = code.local(Type.i64)
     this.row = code.local(Type.i32)
     this.host = code.local(Type.i32)
+    this.exit = code.local(Type.i32)
     this.label = code.local(Type.i32)
     for (let n = 1; n < 32; n++) {
       if (used[n] === 0) continue
@@ -143,6 +142,8 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.i64(PAGE_MASK)
     this.and()
     code.set(this.base)
+    this.planPages()
+    this.forgetPages()
     if (loads) this.loadContext(Word.contextRead, this.readContext)
     if (stores) this.loadContext(Word.contextWrite, this.writeContext)
   }
@@ -174,70 +175,27 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     this.code.br(this.labelOf[block] as number)
   }
 
-  /** The next unit at PC, if the fast TLB and the code map know it. */
-  private findNext(): void {
-    const { code, imports } = this
-    code.get(HART)
-    code.get(PC)
-    this.rowIndex()
-    code.op(Op.i32Add)
-    code.tee(this.row)
-    code.mem(Mem.i64Load, FAST_EXECUTE + ROW_TAG)
-    code.get(PC)
-    code.i64(PAGE_MASK)
-    this.and()
-    code.get(HART)
-    code.mem(Mem.i64Load, Word.contextExecute)
-    this.or()
-    this.equal()
-    code.if()
-    code.get(this.row)
-    code.mem(Mem.i32Load, FAST_EXECUTE + ROW_ADDEND)
-    code.get(PC)
-    code.op(Op.i32WrapI64)
-    code.op(Op.i32Add)
-    code.tee(this.host)
-    code.i32(1)
-    code.op(Op.i32ShrU)
-    code.i32(MAP_ROWS - 1)
-    code.op(Op.i32And)
-    code.i32(4)
-    code.op(Op.i32Shl)
-    code.globalGet(imports.map)
-    code.op(Op.i32Add)
-    code.tee(this.row)
-    code.mem(Mem.i32Load, MAP_HOST)
-    code.get(this.host)
-    code.op(Op.i32Eq)
-    code.if()
-    code.get(HART)
-    code.get(BUDGET)
-    code.get(this.row)
-    code.mem(Mem.i32Load, MAP_ENTRY)
-    code.get(PC)
-    code.get(this.row)
-    code.mem(Mem.i32Load, MAP_SLOT)
-    code.returnCallIndirect(imports.unitType)
-    code.end()
-    code.end()
+  /** The unit is left for the code at PC; the registers are stored. */
+  private leaveFor(): void {
+    const { code } = this
     code.get(HART)
     code.get(PC)
     code.mem(Mem.i64Store, Cell.pc * 8)
     code.get(HART)
     code.get(BUDGET)
     code.mem(Mem.i32Store, Word.budget)
-    code.i32(ExitCode.UNKNOWN)
+    code.i32(ExitCode.NEXT)
     code.return()
   }
 
   /** A cold exit; its number is on the stack. */
   private leave(): void {
     const { code } = this
-    code.set(this.host)
+    code.set(this.exit)
     this.storeRegisters(this.written)
     code.get(HART)
     code.get(this.base)
-    code.get(this.host)
+    code.get(this.exit)
     code.i32(0xfff)
     code.op(Op.i32And)
     code.op(Op.i64ExtendI32U)
@@ -245,16 +203,21 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.mem(Mem.i64Store, Cell.pc * 8)
     code.get(HART)
     code.get(BUDGET)
-    code.get(this.host)
+    code.get(this.exit)
     code.i32(TAIL_SHIFT)
     code.op(Op.i32ShrU)
     code.i32(0xfff)
     code.op(Op.i32And)
     code.op(Op.i32Add)
     code.mem(Mem.i32Store, Word.budget)
-    code.get(this.host)
+    code.get(this.exit)
     code.i32(CODE_SHIFT)
     code.op(Op.i32ShrU)
+    // What refill has answered last: -1 makes a STEP a MISS, -2 is a STEP; a unit is left at once in either case.
+    code.get(this.host)
+    code.i32(-1)
+    code.op(Op.i32Eq)
+    code.op(Op.i32Add)
   }
 
   private exitNumber(exit: number, offset: number, tail: number): number {
@@ -508,13 +471,45 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   /** Pushes the host address of rs1 + imm. */
   private probe(access: Access, size: AccessSize, signed: boolean): void {
     const { code } = this
-    const table = access === Access.read ? FAST_READ : FAST_WRITE
     this.rs1()
     if (this.now.imm !== 0) {
       this.imm()
       this.add()
     }
+    const known = this.pages.findIndex(({ base, access: of }) => base === this.now.rs1 && of === access)
+    if (known < 0) {
+      code.set(this.address)
+      this.probeTable(access, size, signed)
+      return
+    }
+    const { tag, addend } = this.pages[known] as KnownPage
     code.tee(this.address)
+    code.i64(PAGE_MASK | (size - 1))
+    this.and()
+    code.get(tag)
+    this.notEqual()
+    code.if()
+    this.probeTable(access, size, signed)
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.op(Op.i32Sub)
+    code.set(addend)
+    code.get(this.address)
+    code.i64(PAGE_MASK)
+    this.and()
+    code.set(tag)
+    code.end()
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.get(addend)
+    code.op(Op.i32Add)
+  }
+
+  /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
+  private probeTable(access: Access, size: AccessSize, signed: boolean): void {
+    const { code } = this
+    const table = access === Access.read ? FAST_READ : FAST_WRITE
+    code.get(this.address)
     this.rowIndex()
     code.get(HART)
     code.op(Op.i32Add)
@@ -545,18 +540,38 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.i32(0)
     code.op(Op.i32LtS)
     code.if()
-    // -1 is a miss that is final, -2 is for the tier below.
-    code.i32(this.exitNumber(ExitCode.STEP, this.offset, this.tail))
-    code.get(this.host)
-    code.i32(-1)
-    code.op(Op.i32Eq)
-    code.i32(CODE_SHIFT)
-    code.op(Op.i32Shl)
-    code.op(Op.i32Add)
-    code.br(this.cold)
+    this.leaveAt(ExitCode.STEP, this.offset, this.tail)
     code.end()
+    this.forgetPages()
     code.get(this.host)
     code.end()
+  }
+
+  private forgetPages(): void {
+    for (const { tag } of this.pages) {
+      this.code.i64(-1)
+      this.code.set(tag)
+    }
+  }
+
+  /** Base registers of more than one access, by how often they are used: their last page is remembered. */
+  private planPages(): void {
+    const uses = new Map<number, number>()
+    const loops = this.unit.blocks.some(({ successors }, index) => successors.some((next) => next <= index))
+    for (const { instructions } of this.unit.blocks) {
+      for (const { decoded, survey } of instructions) {
+        if (survey.kind !== Kind.LOAD && survey.kind !== Kind.STORE) continue
+        const key = decoded.rs1 * 2 + (survey.kind === Kind.STORE ? 1 : 0)
+        uses.set(key, (uses.get(key) ?? 0) + 1)
+      }
+    }
+    const worth = [...uses].filter(([, count]) => loops || count > 1).toSorted((a, b) => b[1] - a[1])
+    this.pages = worth.slice(0, KNOWN_PAGES).map(([key]) => ({
+      base: key >> 1,
+      access: (key & 1) === 0 ? Access.read : Access.write,
+      tag: this.code.local(Type.i64),
+      addend: this.code.local(Type.i32),
+    }))
   }
 
   load(size: AccessSize, signed: boolean): void {

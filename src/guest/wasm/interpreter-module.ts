@@ -48,9 +48,10 @@ export const HOT_CODE = 1001
 
 /** What an interpreter below a translator looks at wherever control goes to another place than the next. */
 export interface UnitHooks {
-  /** Offset in the memory of a table of `rows` rows, a power of two, of 16 bytes: it begins with the host address of an entry. */
+  /** Offset in the memory of a table of `rows` rows, a power of two, of `1 << rowShift` bytes: each begins with the host address of an entry. */
   readonly map: number
   readonly rows: number
+  readonly rowShift: number
   /** Offset of `counters` 16-bit counters, a power of two, of jumps by host address; `threshold` of them are hot. */
   readonly heat: number
   readonly counters: number
@@ -291,7 +292,7 @@ class Dispatcher {
     code.get(this.first)
     code.op(Op.i32Ne)
     code.if()
-    entry(hooks.map, hooks.rows, 4)
+    entry(hooks.map, hooks.rows, hooks.rowShift)
     code.mem(Mem.i32Load)
     code.get(frame.at)
     code.op(Op.i32Eq)
