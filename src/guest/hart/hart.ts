@@ -185,8 +185,9 @@ export class Hart {
     if (row.float && this.floatOff) return undefined
     const old = this.readRow(row)
     this.csrEffect = Effect.NONE
-    if (write) {
-      const bits = unsigned(source)
+    const bits = unsigned(source)
+    // Setting or clearing no bits changes nothing; whether it makes FS Dirty is up to the implementation (section 3.1.6.6).
+    if (write && (bits !== 0n || operation === 'write')) {
       const value = operation === 'write' ? bits : operation === 'set' ? old | bits : old & ~bits
       this.csrEffect = this.writeRow(row, unsigned(value))
     }
