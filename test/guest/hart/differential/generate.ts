@@ -264,7 +264,7 @@ export class Generator {
     if (choice < 18) return BigInt(ALIAS + 4096 * random.below(ALIASES.length) + (random.oneIn(2) ? 2048 : 0) + near)
     const giga = 1n << 30n
     const wrong = [3n * giga, 4n * giga, 5n * giga, 6n * giga, 7n * giga, 1n << 38n, 1n << 47n, -(1n << 38n) - 4096n]
-    const high = [-2n * giga + (BigInt(address(data)) % giga), 2n * giga + (1n << 21n), 2n * giga + (2n << 21n), 0n]
+    const high = [-2n * giga + (BigInt(address(data + 1)) % giga), 2n * giga + (1n << 21n), 2n * giga + (2n << 21n), 0n]
     return random.pick([...wrong, ...high]) + BigInt(near)
   }
 
