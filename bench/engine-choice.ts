@@ -1,11 +1,12 @@
 /** The engines by name, as a machine's options choose them. */
-import { Interpreter } from '../src/guest/index.ts'
-import type { MachineOptions } from '../src/guest/index.ts'
+import { ENGINE_NAMES } from '../src/guest/index.ts'
+import type { EngineName, MachineOptions } from '../src/guest/index.ts'
 
-export const ENGINES = ['reference'] as const
+export const ENGINES: readonly EngineName[] = ENGINE_NAMES
 
 /** @throws Error for a name that is none */
 export function engineNamed(name: string): Pick<MachineOptions, 'engine'> {
-  if (name === 'reference') return { engine: (hart) => new Interpreter(hart) }
-  throw new Error(`no engine is called ${name}`)
+  const engine = ENGINES.find((known) => known === name)
+  if (engine === undefined) throw new Error(`no engine is called ${name}`)
+  return { engine }
 }

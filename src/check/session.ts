@@ -8,8 +8,8 @@
  */
 import { KernelError, KiB, Random, hva } from '../base/index.ts'
 import type { Hva, Probe } from '../base/index.ts'
-import { Machine } from '../guest/index.ts'
-import type { MachineCause, MachineResult } from '../guest/index.ts'
+import { Machine, engineBytes } from '../guest/index.ts'
+import type { EngineName, MachineCause, MachineResult } from '../guest/index.ts'
 import { Kernel } from '../host/index.ts'
 import type { Mm } from '../host/index.ts'
 import { encodeSchedule } from '../sched/index.ts'
@@ -57,6 +57,8 @@ export interface SessionOptions {
   /** See `KernelOptions.changePte`. Default `bracketed`. */
   readonly changePte?: 'bracketed' | 'unbracketed'
   readonly audit: AuditLevel
+  /** What executes the guests. Default: the fastest. */
+  readonly engine?: EngineName
   readonly guests: readonly GuestSpec[]
   readonly storm?: StormOptions | undefined
   readonly inject?: Injection | undefined
@@ -120,6 +122,7 @@ export class Session {
       pageTableLock,
       srcu,
       changePte: options.changePte ?? 'bracketed',
+      scratchBytes: engineBytes(options.guests.map(({ harts }) => harts)),
       ...(policy === undefined ? {} : { policy }),
       ...(onTurn === undefined ? {} : { onTurn }),
     })
@@ -209,6 +212,7 @@ export class Session {
       quantum: QUANTUM,
       process: { mm, ram: { start: GUEST_HVA, length: spec.memory } },
       ...(spec.onConsole === undefined ? {} : { onConsole: spec.onConsole }),
+      ...(options.engine === undefined ? {} : { engine: options.engine }),
       ...(options.inject === undefined ? {} : { vmClass: options.inject.vmClass }),
     })
     return { spec, mm, machine, target: new StormTarget(mm, regions), result: null }

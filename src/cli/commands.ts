@@ -4,6 +4,7 @@
  * Parsing, `umbra help`, error messages and the completion scripts are made from it; nothing repeats it.
  */
 import { exhibits, injections, scenarios, stormKinds } from '../check/index.ts'
+import { DEFAULT_ENGINE, ENGINE_NAMES } from '../guest/index.ts'
 import type { Command } from './command.ts'
 import { defineCommand } from './command.ts'
 import { SHELLS, completionScript } from './completion.ts'
@@ -16,6 +17,12 @@ import type { OptionTable } from './options.ts'
 /** Options of everything that runs a kernel. */
 const KERNEL_OPTIONS = {
   seed: { type: 'count', default: '1', summary: 'seed of every random choice; the same seed gives the same run' },
+  engine: {
+    type: 'choice',
+    choices: ENGINE_NAMES,
+    default: DEFAULT_ENGINE,
+    summary: 'what executes the guests; the result is the same, the speed is not',
+  },
   srcu: { type: 'choice', choices: ['tiny', 'classic', 'counted'], default: 'tiny', summary: 'SRCU implementation' },
   'page-table-lock': {
     type: 'choice',

@@ -2,6 +2,7 @@
 import { MiB, PAGE_SIZE } from '../base/index.ts'
 import { Session, injections, stormKinds } from '../check/index.ts'
 import type { AuditLevel, GuestSpec } from '../check/index.ts'
+import type { EngineName } from '../guest/index.ts'
 import {
   auditLines,
   bytesText,
@@ -20,6 +21,7 @@ import type { Output } from './output.ts'
 
 export interface DemoValues {
   readonly seed: number
+  readonly engine: string
   readonly srcu: string
   readonly 'page-table-lock': string
   readonly audit: string
@@ -76,6 +78,7 @@ export async function demo(values: DemoValues, output: Output): Promise<ExitCode
         seed: values.seed,
         frames: FRAMES,
         swapPages: SWAP_PAGES,
+        engine: values.engine as EngineName,
         srcu: values.srcu as 'tiny' | 'classic' | 'counted',
         pageTableLock: values['page-table-lock'] as 'sleep' | 'spin',
         audit: values.audit as AuditLevel,

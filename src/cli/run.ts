@@ -4,6 +4,7 @@ import { MiB, PAGE_SIZE } from '../base/index.ts'
 import { Session, stormKinds } from '../check/index.ts'
 import type { AuditLevel } from '../check/index.ts'
 import { RAM_BASE, parseProgram } from '../guest/index.ts'
+import type { EngineName } from '../guest/index.ts'
 import { decodeSchedule, random, replay } from '../sched/index.ts'
 import type { Policy } from '../sched/index.ts'
 import { guestLines, hostLines, srcuLines, stormLines } from '../view/index.ts'
@@ -24,6 +25,7 @@ export interface RunValues {
   readonly storm: number | undefined
   readonly 'storm-kinds': readonly string[]
   readonly seed: number
+  readonly engine: string
   readonly srcu: string
   readonly 'page-table-lock': string
   readonly audit: string
@@ -69,6 +71,7 @@ export async function run(guestName: string, values: RunValues, output: Output):
         frames: values.frames ?? Math.min(memory / PAGE_SIZE + SPARE_FRAMES, MOST_FRAMES),
         swapPages: Math.ceil(values.swap / PAGE_SIZE),
         policy,
+        engine: values.engine as EngineName,
         srcu: values.srcu as 'tiny' | 'classic' | 'counted',
         pageTableLock: values['page-table-lock'] as 'sleep' | 'spin',
         audit: values.audit as AuditLevel,

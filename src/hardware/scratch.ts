@@ -15,6 +15,8 @@ interface Piece {
 
 export class ScratchArea {
   static readonly opaque = true
+  /** What the users of this memory have in common, by name; as long-lived as the memory. */
+  readonly shared: Map<string, object> = new Map()
   /** Free ranges in order, none touching the next. */
   private readonly free: Piece[] = []
   private readonly used = new Map<number, number>()

@@ -27,9 +27,9 @@ export class Interpreter extends FloatUnit implements Engine, Emitter<bigint, bo
   private readonly doubles: Float64Array
   private readonly cache: DecodeCache
   /** The page that pc was last fetched from: its address in halves and its frame, -1 if none is known. */
-  private fetchLow = 0
-  private fetchHigh = 0
-  private fetchBase = -1
+  fetchLow = 0
+  fetchHigh = 0
+  fetchBase = -1
 
   /** @param cache may be shared by the machine's harts */
   constructor(hart: Hart, cache: DecodeCache = new DecodeCache()) {
@@ -39,8 +39,30 @@ export class Interpreter extends FloatUnit implements Engine, Emitter<bigint, bo
   }
 
   run(budget: number): ExitReason {
-    const { halves, doubles, bytes, cache } = this
+    this.begin()
+    return this.continue(budget)
+  }
+
+  /** What a run begins with: pending interrupts. */
+  begin(): void {
     this.synchronize()
+  }
+
+  /** The fetch page that an engine around this one knows, as `fetchLow`, `fetchHigh` and `fetchBase` tell it. */
+  setFetchPage(low: number, high: number, base: number): void {
+    this.fetchLow = low
+    this.fetchHigh = high
+    this.fetchBase = base
+  }
+
+  /** One instruction of a run that another engine executes. @returns 0 to go on, or the reason to leave */
+  step(): ExitReason | 0 {
+    const reason = this.continue(1)
+    return reason === Exit.INTR ? 0 : reason
+  }
+
+  private continue(budget: number): ExitReason {
+    const { halves, doubles, bytes, cache } = this
     for (let left = budget; left > 0; left--) {
       const low = halves[PC_LOW] as number
       this.flow = Flow.NEXT

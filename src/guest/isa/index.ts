@@ -4,8 +4,17 @@ export { CSR_ADDRESS, type CsrName } from './csr-names.ts'
 export { Decoded, Decoder, isShort } from './decode.ts'
 export { Disassembler } from './disassemble.ts'
 export type { AccessSize, AmoOperation, CsrOperation, Emitter, Semantics } from './emitter.ts'
+export {
+  extract,
+  type Field,
+  fixed,
+  type Format,
+  insert,
+  type OperandName,
+  type Operands,
+  type Slice,
+} from './format.ts'
 export { FLOAT_OPERATIONS, type FloatFormat, type FloatOperation, type FloatOperationRow } from './float-operations.ts'
-export { extract, type Field, type Format, insert, type OperandName, type Operands } from './format.ts'
 export * from './registers.ts'
 export type { Extension, Row } from './row.ts'
 export { ROWS } from './table.ts'

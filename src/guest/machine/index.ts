@@ -2,6 +2,8 @@
 export type { ConsoleSink } from './console.ts'
 export { MachineConsole } from './console.ts'
 export type { MmioDevice } from './device.ts'
+export { DEFAULT_ENGINE, ENGINE_NAMES, engineBytes } from './engines.ts'
+export type { EngineName } from './engines.ts'
 export { Machine, RAM_BASE } from './machine.ts'
 export type { MachineOptions } from './machine.ts'
 export { isResumable } from './result.ts'

@@ -13,13 +13,15 @@ import type { VmOptions } from '../../mmu/index.ts'
 import type { Scheduler, Task } from '../../sched/index.ts'
 import { parseProgram, umbraDeviceTree, writeDeviceTree } from '../boot/index.ts'
 import type { GuestProgram, MemoryRange } from '../boot/index.ts'
-import { Hart, Interpreter, ReservationTable } from '../hart/index.ts'
+import { Hart, ReservationTable } from '../hart/index.ts'
 import type { Engine } from '../hart/index.ts'
 import { HsmState } from '../sbi/index.ts'
 import { MachineConsole } from './console.ts'
 import type { ConsoleSink } from './console.ts'
 import { MmioBus } from './device.ts'
 import type { MmioDevice } from './device.ts'
+import { DEFAULT_ENGINE, Engines } from './engines.ts'
+import type { EngineName } from './engines.ts'
 import { MachinePlatform } from './machine-platform.ts'
 import { HartTimer, MachineTime } from './machine-time.ts'
 import { KVM_EXIT_OF, isResumable } from './result.ts'
@@ -57,8 +59,8 @@ export interface MachineOptions {
   readonly onConsole?: ConsoleSink
   /** The class of its VM: a variant of a part of it is a subclass. Default `Vm`. */
   readonly vmClass?: typeof Vm
-  /** What executes a hart. Default: the reference interpreter. */
-  readonly engine?: (hart: Hart) => Engine
+  /** What executes the harts, by name or as a maker. Default: the fastest that there is room for. */
+  readonly engine?: EngineName | ((hart: Hart) => Engine)
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
   readonly process?: { readonly mm: Mm; readonly ram: Mapping }
 }
@@ -84,13 +86,14 @@ export class Machine {
   readonly exits: ExitCounts = { quantum: 0, memoryFault: 0, sbi: 0, wfi: 0, mmio: 0 }
   /** Instructions that may still be run. */
   budgetLeft: number
+  private readonly engines: Engines
   private readonly ownsMm: boolean
   private state: MachineState = 'stopped'
   private cause: MachineCause | null = null
   private message = ''
   private tasks: readonly Task[] = []
 
-  private constructor(vm: Vm, mm: Mm, ram: Mapping, program: GuestProgram, options: MachineOptions) {
+  private constructor(vm: Vm, mm: Mm, ram: Mapping, program: GuestProgram, engines: Engines, options: MachineOptions) {
     this.name = options.name
     this.sched = vm.sched
     this.mm = mm
@@ -106,13 +109,16 @@ export class Machine {
     const harts = options.harts ?? 1
     this.platform = new MachinePlatform(this, harts)
     const reservations = new ReservationTable(harts)
-    const engine = options.engine ?? ((hart) => new Interpreter(hart))
+    this.engines = engines
+    const engine = options.engine ?? (this.engines.fast ? DEFAULT_ENGINE : 'reference')
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
       const vcpu = vm.createVcpu()
       const timer = new HartTimer(this.time)
-      const hart = new Hart({ id, memory: vcpu, reservations, clock: timer })
-      runs.push(new VcpuRun(this, vcpu, engine(hart), timer))
+      const state = this.engines.stateOf(id)
+      const hart = new Hart({ id, memory: vcpu, reservations, clock: timer, ...(state && { state }) })
+      const made = typeof engine === 'string' ? this.engines.create(engine, hart, vcpu) : engine(hart)
+      runs.push(new VcpuRun(this, vcpu, made, timer))
     }
     this.runs = runs
   }
@@ -129,16 +135,19 @@ export class Machine {
     const boot = bootFiles(options, memory, program)
     const mm = options.process?.mm ?? (await kernel.createMm(options.name))
     let vm: Vm | null = null
+    let engines: Engines | null = null
     try {
       const ram = options.process?.ram ?? (await mm.mmap({ length, prot: 'rw' }))
       vm = await (options.vmClass ?? Vm).create(mm, options.vm)
       await vm.setMemslot({ id: 0, gpa: RAM_BASE, length, hva: ram.start })
-      const machine = new Machine(vm, mm, ram, program, options)
+      engines = new Engines(vm.memory, options.harts ?? 1)
+      const machine = new Machine(vm, mm, ram, program, engines, options)
       for (const { gpa: address, bytes } of program.segments) await vm.writeGuest(gpa(address), bytes)
       for (const { at, bytes } of boot.files) await vm.writeGuest(gpa(at), bytes)
       machine.runs[0]!.start({ address: BigInt(program.entry), opaque: BigInt(boot.deviceTree) })
       return machine
     } catch (error) {
+      engines?.release()
       await vm?.destroy()
       if (options.process === undefined) await mm.exit()
       throw error
@@ -185,6 +194,14 @@ export class Machine {
     return this.wait()
   }
 
+  /**
+   * Goes on with another engine. Call it between quanta: from any task but a vCPU's.
+   * @throws KernelError ENOMEM when there is no room for its tables
+   */
+  setEngine(name: EngineName): void {
+    for (const run of this.runs) run.engine = this.engines.create(name, run.hart, run.vcpu)
+  }
+
   /** The host stops the machine for good. */
   stop(): void {
     this.end('stopped', 'stopped by the host')
@@ -196,6 +213,7 @@ export class Machine {
     this.stop()
     for (const task of this.tasks) await this.sched.join(task)
     this.state = 'destroyed'
+    this.engines.release()
     await this.vm.destroy()
     if (this.ownsMm) await this.mm.exit()
   }

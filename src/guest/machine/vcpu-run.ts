@@ -36,7 +36,8 @@ export class VcpuRun {
   readonly machine: Machine
   readonly vcpu: Vcpu
   readonly hart: Hart
-  readonly engine: Engine
+  /** Changes between quanta only. */
+  engine: Engine
   readonly timer: HartTimer
   /** HSM state. Changed in one step, by this task or by the hart that starts this one. */
   state: HsmStateCode = HsmState.STOPPED
@@ -63,7 +64,7 @@ export class VcpuRun {
     this.wakeUp = new WaitQueue(machine.sched, `interrupt for ${machine.name} hart ${vcpu.id}`)
     this.accesses = new AccessTrace(vcpu)
     vcpu.onFlush = () => this.hart.clearReservation()
-    vcpu.onFenceI = () => engine.fenceI()
+    vcpu.onFenceI = () => this.engine.fenceI()
   }
 
   /** The hart will begin at `entry`. */

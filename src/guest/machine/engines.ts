@@ -1,0 +1,85 @@
+/**
+ * The engines that can execute a machine's harts, by name, and the tables they need.
+ *
+ * R1 Which engine runs is no part of what a run computes: same trace, same virtual time, same memory.
+ * R2 Registers live in the hart's area from the start if there is room for it, so that an engine can be changed at any
+ *    boundary of a quantum.
+ */
+import { KernelError, Wasm } from '../../base/index.ts'
+import type { PhysicalMemory } from '../../hardware/index.ts'
+import type { Vcpu } from '../../mmu/index.ts'
+import { DecodeCache, type Engine, type Hart, type HartState, Interpreter } from '../hart/index.ts'
+import { EXPANSIONS_BYTES, HART_AREA_BYTES, HartArea, WasmInterpreter, interpreterModule } from '../wasm/index.ts'
+import type { InterpreterParts } from '../wasm/index.ts'
+
+/** From the slowest, which every other one is checked against, to the fastest. */
+export const ENGINE_NAMES = ['reference', 'interpreter'] as const
+export type EngineName = (typeof ENGINE_NAMES)[number]
+export const DEFAULT_ENGINE: EngineName = 'interpreter'
+
+/** Scratch bytes that a kernel needs for machines of so many harts each. */
+export function engineBytes(harts: readonly number[]): number {
+  return harts.reduce((sum, count) => sum + count * HART_AREA_BYTES, EXPANSIONS_BYTES)
+}
+
+const SHARED = 'interpreter'
+
+export class Engines {
+  static readonly opaque = true
+  private readonly memory: PhysicalMemory
+  private readonly areas: HartArea[] = []
+  private readonly cache = new DecodeCache()
+
+  constructor(memory: PhysicalMemory, harts: number) {
+    this.memory = memory
+    const shared = memory.scratch.shared.has(SHARED) ? 0 : EXPANSIONS_BYTES
+    if (memory.scratch.available < shared + harts * HART_AREA_BYTES) return
+    for (let hart = 0; hart < harts; hart++) this.areas.push(new HartArea(memory))
+  }
+
+  /** Whether there is room for more than the reference interpreter. */
+  get fast(): boolean {
+    return this.areas.length > 0
+  }
+
+  /** Where a hart's registers live; undefined for memory of their own. */
+  stateOf(hart: number): HartState | undefined {
+    return this.areas[hart]?.state
+  }
+
+  /**
+   * An engine for a hart whose memory is a vCPU's.
+   * @throws KernelError ENOMEM when the kernel's scratch area is too small for the tables of a fast engine
+   */
+  create(name: EngineName, hart: Hart, vcpu: Vcpu): Engine {
+    const area = this.areas[hart.id]
+    const reference = new Interpreter(hart, this.cache)
+    if (name === 'reference') {
+      area?.detach()
+      return reference
+    }
+    if (area === undefined) {
+      throw new KernelError(
+        'ENOMEM',
+        `engine ${name}: no room for its tables (${HART_AREA_BYTES} bytes a hart): give the kernel more frames or scratchBytes, or take engine reference`,
+      )
+    }
+    area.attach(vcpu, hart.reservations, hart.id)
+    return new WasmInterpreter(hart, area, reference, () => this.shared())
+  }
+
+  release(): void {
+    for (const area of this.areas) area.release()
+    this.areas.length = 0
+  }
+
+  /** What all machines over one memory share; made once. */
+  private shared(): InterpreterParts {
+    const { scratch } = this.memory
+    const known = scratch.shared.get(SHARED) as InterpreterParts | undefined
+    if (known !== undefined) return known
+    const shared = { module: new Wasm.Module(interpreterModule()), expansions: scratch.allocate(EXPANSIONS_BYTES) }
+    scratch.shared.set(SHARED, shared)
+    return shared
+  }
+}

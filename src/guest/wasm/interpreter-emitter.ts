@@ -1,0 +1,348 @@
+/**
+ * The emitter behind the WebAssembly interpreter: operands come from the instruction word at run time.
+ *
+ * R1 What needs more than registers and mapped memory - CSRs, fences, the system - is `rare`: the row's code is thrown away
+ *    and the reference interpreter executes the instruction.
+ * R2 Nothing has happened when a memory access gives up (`Frame.slow`): the instruction can be executed anew.
+ */
+import { Access } from '../../hardware/index.ts'
+import type {
+  AccessSize,
+  AmoOperation,
+  CsrOperation,
+  Emitter,
+  Field,
+  FloatFormat,
+  FloatOperation,
+  Row,
+} from '../isa/index.ts'
+import type { Code } from './code.ts'
+import { pushField } from './fields.ts'
+import { FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG } from './layout.ts'
+import { Mem, type MemoryOperator, Op, Type } from './opcodes.ts'
+import { WasmOperators } from './operators.ts'
+
+/** Locals and labels that the handlers share with the dispatcher (interpreter-module.ts). */
+export interface Frame {
+  /** i32: the hart's area, the instruction word (32-bit form), its length, its place and its frame's place in the memory. */
+  readonly base: number
+  readonly word: number
+  readonly length: number
+  readonly at: number
+  readonly frame: number
+  /** i64: guest addresses of the frame, and of the instruction where `enter` starts. */
+  readonly page: number
+  readonly pc: number
+  /** i64: context words. */
+  readonly readContext: number
+  readonly writeContext: number
+  /** Labels: the instruction at `at`; the one at `pc`; behind this one; this one by the reference interpreter. */
+  next: number
+  enter: number
+  advance: number
+  slow: number
+}
+
+/** A function (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
+export type MissFunction = number
+
+const LOADS: Readonly<Record<AccessSize, readonly [MemoryOperator, MemoryOperator]>> = {
+  1: [Mem.i64Load8U, Mem.i64Load8S],
+  2: [Mem.i64Load16U, Mem.i64Load16S],
+  4: [Mem.i64Load32U, Mem.i64Load32S],
+  8: [Mem.i64Load, Mem.i64Load],
+}
+const STORES: Readonly<Record<AccessSize, MemoryOperator>> = {
+  1: Mem.i64Store8,
+  2: Mem.i64Store16,
+  4: Mem.i64Store32,
+  8: Mem.i64Store,
+}
+const ROW_MASK = (FAST_ROWS - 1) * 16
+
+export class InterpreterEmitter extends WasmOperators implements Emitter<void, void> {
+  rare = false
+  private row: Row | undefined
+  private readonly frame: Frame
+  private readonly missFunction: MissFunction
+  private readonly result: number
+  private readonly address: number
+  private readonly tableRow: number
+
+  constructor(code: Code, frame: Frame, mulHighFunction: number, missFunction: MissFunction) {
+    super(code, mulHighFunction)
+    this.frame = frame
+    this.missFunction = missFunction
+    this.result = code.local(Type.i64)
+    this.address = code.local(Type.i64)
+    this.tableRow = code.local(Type.i32)
+  }
+
+  /**
+   * Appends the code of a row; ends with a jump to one of the labels.
+   * @returns false, with nothing appended, if the row is rare
+   */
+  handler(row: Row): boolean {
+    const { bytes } = this.code
+    const start = bytes.length
+    this.row = row
+    this.rare = false
+    row.semantics<void, void>(this)
+    // An encoding that is excluded by an operand's value is left to the reference, too.
+    if (row.except.length > 0) this.rare = true
+    if (this.rare) bytes.length = start
+    else this.code.br(this.frame.advance)
+    return !this.rare
+  }
+
+  // Operands.
+
+  rs1(): void {
+    this.register('rs1')
+  }
+  rs2(): void {
+    this.register('rs2')
+  }
+  imm(): void {
+    pushField(this.code, this.row!.format.imm as Field, this.frame.word)
+    this.code.op(Op.i64ExtendI32S)
+  }
+  uimm(): void {
+    this.rare = true
+  }
+  pc(): void {
+    const { code, frame } = this
+    code.get(frame.at)
+    code.get(frame.frame)
+    code.op(Op.i32Sub)
+    code.op(Op.i64ExtendI32S)
+    code.get(frame.page)
+    code.op(Op.i64Add)
+  }
+  nextPc(): void {
+    this.pc()
+    this.code.get(this.frame.length)
+    this.code.op(Op.i64ExtendI32U)
+    this.code.op(Op.i64Add)
+  }
+
+  /** x0 is written as any other register and made zero again. */
+  rd(_value: void): void {
+    const { code, frame, result, row } = this
+    const field = row!.format.rd
+    code.set(result)
+    if (field === undefined) return
+    this.cell(field)
+    code.get(result)
+    code.mem(Mem.i64Store)
+    code.get(frame.base)
+    code.i64(0)
+    code.mem(Mem.i64Store)
+  }
+
+  private register(name: 'rs1' | 'rs2'): void {
+    const field = this.row!.format[name]
+    if (field === undefined) return this.code.i64(0)
+    this.cell(field)
+    this.code.mem(Mem.i64Load)
+  }
+
+  /** Pushes the address of the register that a field names. */
+  private cell(field: Field): void {
+    pushField(this.code, field, this.frame.word, 3)
+    this.code.get(this.frame.base)
+    this.code.op(Op.i32Add)
+  }
+
+  // Control transfer.
+
+  branch(_condition: void): void {
+    const { code, frame } = this
+    code.if()
+    code.get(frame.at)
+    pushField(code, this.row!.format.imm as Field, frame.word)
+    code.op(Op.i32Add)
+    code.set(frame.at)
+    code.br(frame.next)
+    code.end()
+  }
+
+  jump(_target: void): void {
+    const { code, frame } = this
+    code.tee(frame.pc)
+    code.i64(-4096)
+    code.op(Op.i64And)
+    code.get(frame.page)
+    code.op(Op.i64Ne)
+    code.brIf(frame.enter)
+    code.get(frame.frame)
+    code.get(frame.pc)
+    code.op(Op.i32WrapI64)
+    code.i32(0xfff)
+    code.op(Op.i32And)
+    code.op(Op.i32Add)
+    code.set(frame.at)
+    code.br(frame.next)
+  }
+
+  // Memory.
+
+  load(size: AccessSize, signed: boolean): void {
+    this.effectiveAddress()
+    this.probe(size, Access.read)
+    this.host()
+    this.code.mem(LOADS[size][signed ? 1 : 0])
+    this.rd()
+  }
+
+  store(size: AccessSize): void {
+    this.effectiveAddress()
+    this.probe(size, Access.write)
+    this.host()
+    this.rs2()
+    this.code.mem(STORES[size])
+  }
+
+  amo(size: 4 | 8, operation: AmoOperation): void {
+    const { code, result } = this
+    this.rs1()
+    code.set(this.address)
+    this.probe(size, Access.write)
+    this.host()
+    code.mem(LOADS[size][1])
+    code.set(result)
+    this.host()
+    this.combine(size, operation)
+    code.mem(STORES[size])
+    code.get(result)
+    this.rd()
+  }
+
+  /** Pushes what an atomic stores. */
+  private combine(size: 4 | 8, operation: AmoOperation): void {
+    const { code, result } = this
+    const operand = (): void => {
+      this.rs2()
+      if (size === 4) code.op(Op.i64Extend32S)
+    }
+    if (operation !== 'swap') code.get(result)
+    operand()
+    const arithmetic = ARITHMETIC[operation]
+    if (arithmetic !== undefined) return code.op(arithmetic)
+    const comparison = COMPARISONS[operation]
+    if (comparison === undefined) return
+    code.get(result)
+    operand()
+    code.op(comparison)
+    code.op(Op.select)
+  }
+
+  private effectiveAddress(): void {
+    const { code } = this
+    this.rs1()
+    this.imm()
+    code.op(Op.i64Add)
+    code.set(this.address)
+  }
+
+  /** Finds the row of the address, or makes it, or leaves to `slow`. */
+  private probe(size: AccessSize, access: typeof Access.read | typeof Access.write): void {
+    const { address, code, frame, tableRow } = this
+    const table = access === Access.read ? FAST_READ : FAST_WRITE
+    code.get(address)
+    code.i64(8)
+    code.op(Op.i64ShrU)
+    code.op(Op.i32WrapI64)
+    code.i32(ROW_MASK)
+    code.op(Op.i32And)
+    code.get(frame.base)
+    code.op(Op.i32Add)
+    code.tee(tableRow)
+    code.mem(Mem.i64Load, table + ROW_TAG)
+    code.get(address)
+    code.i64(-4096 | (size - 1))
+    code.op(Op.i64And)
+    code.get(access === Access.read ? frame.readContext : frame.writeContext)
+    code.op(Op.i64Or)
+    code.op(Op.i64Ne)
+    code.if()
+    code.get(frame.base)
+    code.get(address)
+    code.i32(size)
+    code.i32(access)
+    code.call(this.missFunction)
+    code.op(Op.i32Eqz)
+    code.brIf(frame.slow)
+    code.end()
+    code.get(tableRow)
+    code.mem(Mem.i32Load, table + ROW_ADDEND)
+    code.get(address)
+    code.op(Op.i32WrapI64)
+    code.op(Op.i32Add)
+    code.set(tableRow)
+  }
+
+  /** Pushes the place of the access in the memory, after `probe`. */
+  private host(): void {
+    this.code.get(this.tableRow)
+  }
+
+  /** Harts take turns, so memory is in order. */
+  fence(): void {}
+
+  // The reference interpreter's.
+
+  loadReserved(_size: 4 | 8): void {
+    this.rare = true
+  }
+  storeConditional(_size: 4 | 8): void {
+    this.rare = true
+  }
+  floatLoad(_size: 4 | 8): void {
+    this.rare = true
+  }
+  floatStore(_size: 4 | 8): void {
+    this.rare = true
+  }
+  float(_operation: FloatOperation, _format: FloatFormat): void {
+    this.rare = true
+  }
+  csr(_operation: CsrOperation, _source: void): void {
+    this.rare = true
+  }
+  fenceI(): void {
+    this.rare = true
+  }
+  sfenceVma(): void {
+    this.rare = true
+  }
+  ecall(): void {
+    this.rare = true
+  }
+  ebreak(): void {
+    this.rare = true
+  }
+  wfi(): void {
+    this.rare = true
+  }
+  sret(): void {
+    this.rare = true
+  }
+  illegal(): void {
+    this.rare = true
+  }
+}
+
+const ARITHMETIC: Readonly<Partial<Record<AmoOperation, 0x7c | 0x83 | 0x84 | 0x85>>> = {
+  add: Op.i64Add,
+  and: Op.i64And,
+  or: Op.i64Or,
+  xor: Op.i64Xor,
+}
+/** The old value is kept if it compares so with the operand; both are sign-extended, which keeps unsigned order. */
+const COMPARISONS: Readonly<Partial<Record<AmoOperation, 0x53 | 0x54 | 0x55 | 0x56>>> = {
+  min: Op.i64LtS,
+  max: Op.i64GtS,
+  minu: Op.i64LtU,
+  maxu: Op.i64GtU,
+}

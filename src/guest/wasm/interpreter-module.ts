@@ -1,0 +1,425 @@
+/**
+ * The WebAssembly interpreter: a dispatcher over the handlers of all rows, made when an engine starts.
+ *
+ * ```
+ *  enter:  the page of pc -> its frame (fast TLB, else slow)
+ *   next:  leave if the budget is spent; fetch; a 16-bit instruction becomes its 32-bit form; br_table on the opcode bits
+ *          handler ... advance | next (branch) | enter (jump to another page) | slow
+ *   slow:  registers and pc are in the area: the reference interpreter executes one instruction; enter
+ * ```
+ *
+ * R1 Instruction words are read from memory every time, so that stores to code need no attention.
+ * R2 An instruction that is not executed here is executed by the reference interpreter, with the same fetch page known: what
+ *    either of them looks up in the TLBs, and when, is the same as if the reference had executed everything.
+ * R3 `frame` is where the page of pc lies, or -1 if no page is known (page is then no page's address).
+ */
+import { Access } from '../../hardware/index.ts'
+import { ROWS, type Row } from '../isa/index.ts'
+import { Cell } from '../hart/index.ts'
+import type { Code } from './code.ts'
+import { ModuleBuilder } from './emit.ts'
+import { expandBody } from './expand.ts'
+import { type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
+import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { Mem, Op, Type } from './opcodes.ts'
+import { mulHighBody } from './operators.ts'
+
+/** Words that the interpreter shares with its JavaScript half: i64 guest address and i32 place of the fetch page. */
+export const FETCH_PAGE: number = ENGINE_WORDS
+export const FETCH_FRAME: number = ENGINE_WORDS + 8
+
+/** Bytes of the table of expanded 16-bit instructions, 4 each. */
+export const EXPANSIONS_BYTES: number = 4 * 65536
+
+/** Opcode and funct3, and two bits of funct7 that tell most instructions apart, as an index of ten bits. */
+const INDEX_BITS = 0x4200_707f
+/** The bits of an instruction that an index stands for. */
+const wordOf = (index: number): number =>
+  3 | ((index & 31) << 2) | ((index & 0xe0) << 7) | ((index & 0x100) << 22) | ((index & 0x200) << 16)
+
+interface Case {
+  readonly rows: readonly Row[]
+  label: number
+}
+
+/** The bytes of the module. */
+export function interpreterModule(): Uint8Array {
+  const m = new ModuleBuilder()
+  const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
+  const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
+  m.importMemory('umbra', 'memory')
+  const mulHigh = m.function(m.type([Type.i64, Type.i64], [Type.i64]))
+  const expand = m.function(m.type([Type.i32], [Type.i32]))
+  const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
+  m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
+  const write = (parameters: number, body: (code: Code) => void): void => {
+    const code = m.begin(parameters)
+    body(code)
+    m.end(code)
+  }
+  write(2, mulHighBody)
+  write(1, expandBody)
+  write(4, (code) => missBody(code, fill))
+  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss }).write())
+  return m.finish()
+}
+
+/** (area, address, bytes, access) -> i32. */
+function missBody(code: Code, fill: number): void {
+  const [address, size, access] = [1, 2, 3]
+  code.get(address)
+  code.op(Op.i32WrapI64)
+  code.get(size)
+  code.i32(1)
+  code.op(Op.i32Sub)
+  code.op(Op.i32And)
+  code.if()
+  code.i32(0)
+  code.return()
+  code.end()
+  code.get(address)
+  code.i64(12)
+  code.op(Op.i64ShrU)
+  code.op(Op.f64ConvertI64U)
+  code.get(access)
+  code.call(fill)
+}
+
+interface Functions {
+  readonly fill: number
+  readonly step: number
+  readonly mulHigh: number
+  readonly expand: number
+  readonly miss: number
+}
+
+/** The body of `run`: (area, expansions, budget) -> reason, 0 when the budget is spent. */
+class Dispatcher {
+  private readonly code: Code
+  private readonly functions: Functions
+  private readonly frame: Frame
+  private readonly emitter: InterpreterEmitter
+  private readonly expansions = 1
+  private readonly left = 2
+  /** i32: budget up to which instret is up to date; scratch. */
+  private readonly mark: number
+  private readonly scratch: number
+
+  constructor(code: Code, functions: Functions) {
+    this.code = code
+    this.functions = functions
+    this.mark = code.local(Type.i32)
+    this.scratch = code.local(Type.i32)
+    this.frame = {
+      base: 0,
+      word: code.local(Type.i32),
+      length: code.local(Type.i32),
+      at: code.local(Type.i32),
+      frame: code.local(Type.i32),
+      page: code.local(Type.i64),
+      pc: code.local(Type.i64),
+      readContext: code.local(Type.i64),
+      writeContext: code.local(Type.i64),
+      next: 0,
+      enter: 0,
+      advance: 0,
+      slow: 0,
+    }
+    this.emitter = new InterpreterEmitter(code, this.frame, functions.mulHigh, functions.miss)
+  }
+
+  write(): void {
+    const { code, frame } = this
+    code.get(this.left)
+    code.set(this.mark)
+    this.loadState()
+    frame.enter = code.loop()
+    const slowAt = code.block()
+    const out = code.block()
+    this.enterPage(slowAt, out)
+    frame.next = code.loop()
+    frame.slow = code.block()
+    frame.advance = code.block()
+    this.handlers(out)
+    code.end()
+    // advance:
+    code.get(frame.at)
+    code.get(frame.length)
+    code.op(Op.i32Add)
+    code.set(frame.at)
+    code.br(frame.next)
+    code.end()
+    // slow:
+    this.currentPc()
+    code.br(slowAt)
+    code.end()
+    code.end()
+    // out:
+    this.saveState(0)
+    code.i32(0)
+    code.return()
+    code.end()
+    // slowAt:
+    this.saveState(1)
+    code.call(this.functions.step)
+    code.tee(this.scratch)
+    code.if()
+    code.get(this.scratch)
+    code.return()
+    code.end()
+    this.loadState()
+    code.br(frame.enter)
+    code.end()
+    code.op(Op.unreachable)
+  }
+
+  private loadState(): void {
+    const { code, frame } = this
+    const load = (offset: number, local: number, operator: 0x28 | 0x29): void => {
+      code.get(frame.base)
+      code.mem(operator, offset)
+      code.set(local)
+    }
+    load(Cell.pc * 8, frame.pc, Mem.i64Load)
+    load(FETCH_PAGE, frame.page, Mem.i64Load)
+    load(FETCH_FRAME, frame.frame, Mem.i32Load)
+    load(Word.contextRead, frame.readContext, Mem.i64Load)
+    load(Word.contextWrite, frame.writeContext, Mem.i64Load)
+  }
+
+  /** pc and the fetch page to the area, and all instructions counted except for the last `unfinished` ones. */
+  private saveState(unfinished: 0 | 1): void {
+    const { code, frame } = this
+    code.get(frame.base)
+    code.get(frame.pc)
+    code.mem(Mem.i64Store, Cell.pc * 8)
+    code.get(frame.base)
+    code.get(frame.page)
+    code.mem(Mem.i64Store, FETCH_PAGE)
+    code.get(frame.base)
+    code.get(frame.frame)
+    code.mem(Mem.i32Store, FETCH_FRAME)
+    code.get(frame.base)
+    code.get(frame.base)
+    code.mem(Mem.f64Load, Cell.instret * 8)
+    code.get(this.mark)
+    code.get(this.left)
+    code.op(Op.i32Sub)
+    if (unfinished === 1) {
+      code.i32(1)
+      code.op(Op.i32Sub)
+    }
+    code.op(Op.f64ConvertI32U)
+    code.op(Op.f64Add)
+    code.mem(Mem.f64Store, Cell.instret * 8)
+    code.get(this.left)
+    code.set(this.mark)
+  }
+
+  /** pc from `at`. */
+  private currentPc(): void {
+    this.emitter.pc()
+    this.code.set(this.frame.pc)
+  }
+
+  /** Leaves if the budget is spent, else spends one instruction of it. @param known where the instruction is known to be */
+  private spend(out: number, known: 'pc' | 'at'): void {
+    const { code, left } = this
+    code.get(left)
+    code.op(Op.i32Eqz)
+    code.if()
+    if (known === 'at') this.currentPc()
+    code.br(out)
+    code.end()
+    code.get(left)
+    code.i32(1)
+    code.op(Op.i32Sub)
+    code.set(left)
+  }
+
+  /** Finds the frame of pc's page, unless it is the page at hand, and the place of the instruction. */
+  private enterPage(slowAt: number, out: number): void {
+    const { code, frame, scratch } = this
+    const pushPage = (): void => {
+      code.get(frame.pc)
+      code.i64(-4096)
+      code.op(Op.i64And)
+    }
+    pushPage()
+    code.get(frame.page)
+    code.op(Op.i64Ne)
+    code.if()
+    code.get(frame.pc)
+    code.i64(8)
+    code.op(Op.i64ShrU)
+    code.op(Op.i32WrapI64)
+    code.i32((FAST_ROWS - 1) * 16)
+    code.op(Op.i32And)
+    code.get(frame.base)
+    code.op(Op.i32Add)
+    code.tee(scratch)
+    code.mem(Mem.i64Load, FAST_EXECUTE + ROW_TAG)
+    pushPage()
+    code.get(frame.base)
+    code.mem(Mem.i64Load, Word.contextExecute)
+    code.op(Op.i64Or)
+    code.op(Op.i64Ne)
+    code.if()
+    code.get(frame.base)
+    pushPage()
+    code.i32(1)
+    code.i32(Access.execute)
+    code.call(this.functions.miss)
+    code.op(Op.i32Eqz)
+    code.if()
+    this.spend(out, 'pc')
+    code.br(slowAt)
+    code.end()
+    code.end()
+    pushPage()
+    code.tee(frame.page)
+    code.op(Op.i32WrapI64)
+    code.get(scratch)
+    code.mem(Mem.i32Load, FAST_EXECUTE + ROW_ADDEND)
+    code.op(Op.i32Add)
+    code.set(frame.frame)
+    code.end()
+    code.get(frame.frame)
+    code.get(frame.pc)
+    code.op(Op.i32WrapI64)
+    code.i32(0xfff)
+    code.op(Op.i32And)
+    code.op(Op.i32Add)
+    code.set(frame.at)
+  }
+
+  /** Blocks of all handlers around the dispatch, and their code behind it. */
+  private handlers(out: number): void {
+    const { code, emitter, frame } = this
+    const { cases, table } = planCases()
+    for (let n = cases.length - 1; n >= 0; n--) cases[n]!.label = code.block()
+    this.dispatch(out)
+    code.brTable(
+      table.map((entry) => (entry === undefined ? frame.slow : entry.label)),
+      frame.slow,
+    )
+    for (const { rows } of cases) {
+      code.end()
+      for (const row of rows) {
+        const unseen = row.mask & ~INDEX_BITS
+        if (unseen !== 0) {
+          code.get(frame.word)
+          code.i32(unseen)
+          code.op(Op.i32And)
+          code.i32(row.match & unseen)
+          code.op(Op.i32Eq)
+          code.if()
+        }
+        if (!emitter.handler(row)) code.br(frame.slow)
+        if (unseen === 0) break
+        code.end()
+      }
+      code.br(frame.slow)
+    }
+  }
+
+  /** Fetches the instruction at `at`, and pushes its index. */
+  private dispatch(out: number): void {
+    const { code, frame, scratch } = this
+    // Behind the page, before it, or in its last two bytes?
+    code.get(frame.at)
+    code.get(frame.frame)
+    code.op(Op.i32Sub)
+    code.tee(scratch)
+    code.i32(0xffc)
+    code.op(Op.i32GtU)
+    code.if()
+    this.currentPc()
+    code.get(scratch)
+    code.i32(0xffe)
+    code.op(Op.i32Ne)
+    code.brIf(frame.enter)
+    code.get(frame.at)
+    code.mem(Mem.i32Load16U)
+    this.isLong()
+    code.if()
+    this.spend(out, 'pc')
+    code.br(frame.slow)
+    code.end()
+    code.end()
+    this.spend(out, 'at')
+    code.get(frame.at)
+    code.mem(Mem.i32Load)
+    code.tee(frame.word)
+    this.isLong()
+    code.if()
+    code.i32(4)
+    code.set(frame.length)
+    code.else()
+    this.expand()
+    code.end()
+    const bits = (right: number, mask: number): void => {
+      code.get(frame.word)
+      code.i32(right)
+      code.op(Op.i32ShrU)
+      code.i32(mask)
+      code.op(Op.i32And)
+    }
+    bits(2, 31)
+    bits(7, 0xe0)
+    code.op(Op.i32Or)
+    bits(22, 0x100)
+    code.op(Op.i32Or)
+    bits(16, 0x200)
+    code.op(Op.i32Or)
+  }
+
+  /** Whether the instruction that begins with the bits on the stack has 32 bits. */
+  private isLong(): void {
+    const { code } = this
+    code.i32(3)
+    code.op(Op.i32And)
+    code.i32(3)
+    code.op(Op.i32Eq)
+  }
+
+  /** Replaces the 16-bit instruction in `word`. */
+  private expand(): void {
+    const { code, frame, scratch } = this
+    code.i32(2)
+    code.set(frame.length)
+    code.get(frame.word)
+    code.i32(0xffff)
+    code.op(Op.i32And)
+    code.i32(2)
+    code.op(Op.i32Shl)
+    code.get(this.expansions)
+    code.op(Op.i32Add)
+    code.tee(scratch)
+    code.mem(Mem.i32Load)
+    code.tee(frame.word)
+    code.op(Op.i32Eqz)
+    code.if()
+    code.get(scratch)
+    code.get(frame.at)
+    code.mem(Mem.i32Load16U)
+    code.call(this.functions.expand)
+    code.tee(frame.word)
+    code.mem(Mem.i32Store)
+    code.end()
+  }
+}
+
+/** Rows by index: each set of rows that some index may mean is one case. */
+function planCases(): { readonly cases: readonly Case[]; readonly table: readonly (Case | undefined)[] } {
+  const rows = ROWS.filter((row) => row.expandsTo === undefined)
+  const byRows = new Map<string, Case>()
+  const table: (Case | undefined)[] = []
+  for (let index = 0; index < 1024; index++) {
+    const found = rows.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
+    const key = found.map((row) => row.name).join()
+    if (found.length > 0 && !byRows.has(key)) byRows.set(key, { rows: found, label: 0 })
+    table.push(byRows.get(key))
+  }
+  return { cases: [...byRows.values()], table }
+}

@@ -1,0 +1,98 @@
+/**
+ * The engine around the generated interpreter (interpreter-module.ts).
+ *
+ * R1 To a guest, to the trace and to virtual time there is no difference between this engine and the reference interpreter.
+ * R2 When every access has an observer, or stores are recorded, the reference interpreter does everything.
+ */
+import { Wasm } from '../../base/index.ts'
+import type { WasmModule } from '../../base/index.ts'
+import type { Access } from '../../hardware/index.ts'
+import { type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
+import type { HartArea } from './hart-area.ts'
+import { FETCH_FRAME, FETCH_PAGE } from './interpreter-module.ts'
+
+/** What the interpreters of one memory have in common. */
+export interface InterpreterParts {
+  /** Compiled from `interpreterModule`. */
+  readonly module: WasmModule
+  /** Offset in the memory of a table of `EXPANSIONS_BYTES`, zero at first. */
+  readonly expansions: number
+}
+
+type Run = (area: number, expansions: number, budget: number) => number
+
+export class WasmInterpreter implements Engine {
+  static readonly opaque = true
+  readonly hart: Hart
+  private readonly area: HartArea
+  private readonly reference: Interpreter
+  private readonly shared: () => InterpreterParts
+  private expansions = 0
+  /** Made at the first run that generated code can do. */
+  private generated: Run | null = null
+  /** The reference interpreter has run alone since generated code last did. */
+  private stale = false
+
+  /**
+   * @param area attached to the TLBs of the hart's memory; its state is the hart's
+   * @param shared what harts of one memory have in common; asked for when it is needed
+   */
+  constructor(hart: Hart, area: HartArea, reference: Interpreter, shared: () => InterpreterParts) {
+    this.hart = hart
+    this.area = area
+    this.reference = reference
+    this.shared = shared
+  }
+
+  run(budget: number): ExitReason {
+    const { area, reference } = this
+    if (this.hart.observer !== undefined || area.memory.recording) {
+      this.stale = true
+      return reference.run(budget)
+    }
+    if (this.stale) {
+      // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
+      area.forget()
+      this.stale = false
+    }
+    this.generated ??= this.instantiate()
+    reference.begin()
+    area.prepare()
+    area.i32[FETCH_PAGE / 4] = -1
+    area.i32[FETCH_PAGE / 4 + 1] = -1
+    area.i32[FETCH_FRAME / 4] = -1
+    const reason = this.generated(area.base, this.expansions, budget)
+    return reason === 0 ? Exit.INTR : (reason as ExitReason)
+  }
+
+  fenceI(): void {
+    this.reference.fenceI()
+  }
+
+  private instantiate(): Run {
+    const { module, expansions } = this.shared()
+    const { memory } = this.area.memory
+    const fill = (page: number, access: Access): number => (this.area.fill(page, access) ? 1 : 0)
+    const step = (): number => this.step()
+    this.expansions = expansions
+    return new Wasm.Instance(module, { umbra: { memory, fill, step } }).exports['run'] as Run
+  }
+
+  /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */
+  private step(): number {
+    const { area, reference } = this
+    const { i32 } = area
+    reference.setFetchPage(
+      i32[FETCH_PAGE / 4] as number,
+      i32[FETCH_PAGE / 4 + 1] as number,
+      i32[FETCH_FRAME / 4] as number,
+    )
+    const reason = reference.step()
+    area.refresh()
+    const known = reference.fetchBase >= 0
+    i32[FETCH_PAGE / 4] = known ? reference.fetchLow : -1
+    i32[FETCH_PAGE / 4 + 1] = known ? reference.fetchHigh : -1
+    i32[FETCH_FRAME / 4] = reference.fetchBase
+    return reason
+  }
+}
