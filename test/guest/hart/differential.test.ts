@@ -1,4 +1,4 @@
-/** The reference interpreter agrees with QEMU on random programs over every row of the table. */
+/** The engines agree with QEMU on random programs over every row of the table. */
 import test from 'ava'
 import { Random } from '../../../src/base/index.ts'
 import {
@@ -16,6 +16,7 @@ import {
   ROWS,
 } from '../../../src/guest/index.ts'
 import { template } from './differential/arena.ts'
+import { fastSide } from './differential/cached-memory.ts'
 import type { Case, Outcome } from './differential/case.ts'
 import { compare, describe, fieldOf, shrink } from './differential/compare.ts'
 import { fuzzCase, randomWords } from './differential/fuzz.ts'
@@ -87,27 +88,35 @@ const missing = qemuMissing()
 const oracle = missing === undefined ? test : test.skip
 if (missing !== undefined) console.log(`differential tests skipped: ${missing}`)
 
-/** Runs cases on both sides; the first that differs is shrunk and described. */
+/** The engines that are compared with QEMU. */
+const SIDES: Readonly<Record<string, (memory: Uint8Array) => OurSide>> = {
+  reference: (memory) => new OurSide(memory),
+  interpreter: (memory) => fastSide(memory),
+}
+
+/** Runs cases on every engine and under QEMU; the first that differs is shrunk and described. */
 function difference(cases: readonly Case[]): string | undefined {
   const memory = template(() => new Random(SEED).next32())
-  const ours = new OurSide(memory)
+  const sides = Object.entries(SIDES).map(([name, make]) => [name, make(memory)] as const)
   const disassembler = new Disassembler()
   for (let from = 0; from < cases.length; from += BATCH) {
     const batch = cases.slice(from, from + BATCH)
     const theirs = runInQemu(memory, batch)
-    for (const [n, c] of batch.entries()) {
-      const fields = new Set(compare(ours.run(c), theirs[n] as Outcome).map(fieldOf))
-      if (fields.size === 0) continue
-      // A smaller case must differ in the same places, or shrinking drifts to another disagreement.
-      const small = shrink(c, (candidates) => {
-        const outcomes = runInQemu(memory, candidates)
-        return candidates.map((candidate, i) => {
-          const lines = compare(ours.run(candidate), outcomes[i] as Outcome)
-          return lines.length > 0 && lines.every((line) => fields.has(fieldOf(line)))
+    for (const [name, ours] of sides) {
+      for (const [n, c] of batch.entries()) {
+        const fields = new Set(compare(ours.run(c), theirs[n] as Outcome).map(fieldOf))
+        if (fields.size === 0) continue
+        // A smaller case must differ in the same places, or shrinking drifts to another disagreement.
+        const small = shrink(c, (candidates) => {
+          const outcomes = runInQemu(memory, candidates)
+          return candidates.map((candidate, i) => {
+            const lines = compare(ours.run(candidate), outcomes[i] as Outcome)
+            return lines.length > 0 && lines.every((line) => fields.has(fieldOf(line)))
+          })
         })
-      })
-      const text = describe(small, ours.run(small), runInQemu(memory, [small])[0] as Outcome, disassembler)
-      return `case ${from + n} of seed ${SEED} differs:\n${text}`
+        const text = describe(small, ours.run(small), runInQemu(memory, [small])[0] as Outcome, disassembler)
+        return `case ${from + n} of seed ${SEED} differs on engine ${name}:\n${text}`
+      }
     }
   }
   return undefined
