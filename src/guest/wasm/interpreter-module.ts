@@ -265,6 +265,10 @@ class Dispatcher {
     code.op(Op.i64Or)
     code.op(Op.i64Ne)
     code.if()
+    // A page that nothing will be fetched from is not translated.
+    code.get(this.left)
+    code.op(Op.i32Eqz)
+    code.brIf(out)
     code.get(frame.base)
     pushPage()
     code.i32(1)

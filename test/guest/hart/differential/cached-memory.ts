@@ -2,12 +2,12 @@
 import type { Gvn, Pfn } from '../../../../src/base/index.ts'
 import { Access, PhysicalMemory, TlbSet } from '../../../../src/hardware/index.ts'
 import {
+  DecodeCache,
   type Engine,
   EXPANSIONS_BYTES,
   HART_AREA_BYTES,
   HartArea,
   type Hart,
-  Interpreter,
   type InterpreterParts,
   interpreterModule,
   type TranslationSource,
@@ -76,7 +76,7 @@ export function fastSide(template: Uint8Array, wrap: (engine: Engine) => Engine 
   }
   const make = (hart: Hart): Engine => {
     area.attach(memory, hart.reservations, hart.id)
-    return wrap(new WasmInterpreter(hart, area, new Interpreter(hart), () => parts))
+    return wrap(new WasmInterpreter(hart, area, new DecodeCache(), () => parts))
   }
   return new OurSide(template, make, memory, area.state)
 }
