@@ -19,7 +19,8 @@ import { Cell } from '../hart/index.ts'
 import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
-import { type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
+import { addToOddBody, fmaBody } from './float-writer.ts'
+import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
 import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
 import { mulHighBody } from './operators.ts'
@@ -51,6 +52,8 @@ export function interpreterModule(): Uint8Array {
   const mulHigh = m.function(m.type([Type.i64, Type.i64], [Type.i64]))
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
+  const fma = m.function(m.type([Type.f64, Type.f64, Type.f64], [Type.f64]))
+  const addToOdd = m.function(m.type([Type.f64, Type.f64], [Type.f64]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
     const code = m.begin(parameters)
@@ -60,7 +63,9 @@ export function interpreterModule(): Uint8Array {
   write(2, mulHighBody)
   write(1, expandBody)
   write(4, (code) => missBody(code, fill))
-  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss }).write())
+  write(3, (code) => fmaBody(code, addToOdd))
+  write(2, addToOddBody)
+  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss, fma, addToOdd }).write())
   return m.finish()
 }
 
@@ -85,12 +90,10 @@ function missBody(code: Code, fill: number): void {
   code.call(fill)
 }
 
-interface Functions {
+interface Functions extends EmitterFunctions {
   readonly fill: number
   readonly step: number
-  readonly mulHigh: number
   readonly expand: number
-  readonly miss: number
 }
 
 /** The body of `run`: (area, expansions, budget) -> reason, 0 when the budget is spent. */
@@ -125,7 +128,7 @@ class Dispatcher {
       advance: 0,
       slow: 0,
     }
-    this.emitter = new InterpreterEmitter(code, this.frame, functions.mulHigh, functions.miss)
+    this.emitter = new InterpreterEmitter(code, this.frame, functions)
   }
 
   write(): void {
