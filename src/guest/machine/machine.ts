@@ -300,11 +300,11 @@ function checkOptions(options: MachineOptions, memory: number): void {
 
 const MOST_TLB_ENTRIES = 16384
 
-/** As many entries as the guest has pages, in limits: two ways, since a page and its frame have an entry each. */
+/** As many entries as the guest has pages, in limits; a page and its frame have an entry each, often in one set. */
 function tlbFor(memory: number): TlbOptions {
   let entries = TLB_DEFAULT_ENTRIES
   while (entries < memory / PAGE_SIZE && entries < MOST_TLB_ENTRIES) entries *= 2
-  return { entries, ways: 2 }
+  return { entries, ways: 4 }
 }
 
 interface BootFiles {

@@ -1,4 +1,5 @@
 /** Whole machines on every engine: same trace, same virtual time, same memory, to the last instruction. */
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import test from 'ava'
@@ -166,4 +167,20 @@ test('an engine can be changed at any quantum, and the run does not show it', as
     return digest.value
   }
   t.is(await run(true), await run(false))
+})
+
+test('the demo prints the same on every engine', (t) => {
+  if (!LONG) {
+    t.log('skipped: set UMBRA_LONG=1')
+    t.pass()
+    return
+  }
+  const demo = (engine: EngineName): string =>
+    spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1' },
+    }).stdout
+  const expected = demo('reference')
+  t.regex(expected, /CONSISTENT/)
+  for (const engine of FAST) t.is(demo(engine), expected)
 })
