@@ -16,6 +16,7 @@ import { callouts } from './callouts.ts'
 import { explorer } from './explorer.ts'
 import { museum } from './museum.ts'
 import { spin } from './spin.ts'
+import { costs } from './costs.ts'
 import { dontneed } from './dontneed.ts'
 import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
@@ -32,6 +33,7 @@ const SUBJECTS: readonly Subject[] = [
   interpreter,
   machine,
   engine,
+  costs,
   audit,
   explorer,
   museum,

@@ -2,7 +2,8 @@
 import test from 'ava'
 import { Random } from '../../src/base/index.ts'
 import { Native, nativeMissing } from './float/native.ts'
-import { difference, makeRecords, runHere, runUnderQemu, segments } from './float/program.ts'
+import { wasmBench } from './float/fast.ts'
+import { difference, makeRecords, referenceBench, runHere, runUnderQemu, segments } from './float/program.ts'
 import { qemuMissing } from './hart/differential/qemu-machine.ts'
 
 const LONG = process.env['UMBRA_LONG'] === '1'
@@ -10,6 +11,8 @@ const LONG = process.env['UMBRA_LONG'] === '1'
 const COUNT = Number(process.env['UMBRA_COUNT'] ?? (LONG ? 200_000 : 5000))
 const SEED = Number(process.env['UMBRA_SEED'] ?? 1)
 const BATCH = 500_000
+/** The engines that are compared. */
+const BENCHES = { reference: referenceBench, interpreter: wasmBench } as const
 
 const missing = qemuMissing()
 const oracle = missing === undefined ? test : test.skip
@@ -21,9 +24,12 @@ oracle(`${COUNT} operations have the results and flags that QEMU gives`, (t) => 
     const list = segments(random)
     const records = makeRecords(random, list, Math.ceil(Math.min(BATCH, COUNT - done) / list.length))
     const theirs = records.slice()
-    runHere(list, records)
     runUnderQemu(list, theirs)
-    t.is(difference(list, records, theirs), undefined)
+    for (const [name, bench] of Object.entries(BENCHES)) {
+      const ours = records.slice()
+      runHere(list, ours, bench)
+      t.is(difference(list, ours, theirs), undefined, name)
+    }
   }
 })
 

@@ -162,6 +162,86 @@ test('instret counts what retired before it; time comes from the clock', (t) => 
   t.is(bench.hart.register(T0), 2n)
 })
 
+test('stimecmp is there if the clock compares: writing it retires, leaves to the run loop, and sets or clears the interrupt', (t) => {
+  const compared: bigint[] = []
+  const clock = { time: (): bigint => 1000n, setCompare: (ticks: bigint): number => compared.push(ticks) }
+  const memory = new FlatMemory(BASE, 4096)
+  const hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1), clock })
+  hart.reset(BigInt(BASE), 0n)
+  t.is(hart.readCsr(CSR_ADDRESS.stimecmp), ones)
+  const write = new Assembler().word('csrrw', { rd: T0, rs1: A0, imm: CSR_ADDRESS.stimecmp })
+  for (const at of [0, 4, 8]) memory.bytes.write32(at as never, write)
+  const engine = new Interpreter(hart)
+  const pending: boolean[] = []
+  for (const value of [1000n, 1001n, 5n]) {
+    hart.setRegister(A0, value)
+    t.is(engine.run(10), Exit.RISCV_CSR)
+    pending.push(hart.readCsr(CSR_ADDRESS.sip) === 0x20n)
+  }
+  t.deepEqual(pending, [true, false, true])
+  t.deepEqual(compared, [1000n, 1001n, 5n])
+  t.is(hart.register(T0), 1001n)
+  t.is(hart.pc, BigInt(BASE + 12))
+  t.is(hart.instret, 3)
+})
+
+test('floating point is illegal while FS is Off, and makes FS Dirty when it changes something', (t) => {
+  const attempts: readonly (readonly [string, (b: TestBench) => TestBench, boolean])[] = [
+    ['fadd.s', (b) => b.put('fadd.s', { rd: 1, rs1: 2, rs2: 3, rm: 0 }), true],
+    ['fld', (b) => b.put('fld', { rd: 1, rs1: A1 }), true],
+    ['c.fld', (b) => b.put('c.fld', { rd: 8, rs1: 11 }), true],
+    ['fsd', (b) => b.put('fsd', { rs2: 1, rs1: A1 }), false],
+    ['fmv.x.d', (b) => b.put('fmv.x.d', { rd: T0, rs1: 1 }), false],
+    ['feq.d of numbers', (b) => b.put('feq.d', { rd: T0, rs1: 1, rs2: 2 }), false],
+    ['flt.s of what is no boxed single', (b) => b.put('flt.s', { rd: T0, rs1: 1, rs2: 2 }), true],
+    ['csrrs of frm', (b) => b.put('csrrs', { rd: T0, imm: CSR_ADDRESS.frm }), false],
+    ['csrrw of fflags', (b) => b.put('csrrw', { rd: T0, imm: CSR_ADDRESS.fflags }), true],
+  ]
+  for (const [name, program, dirties] of attempts) {
+    for (const fs of [0n, 1n, 2n, 3n]) {
+      const bench = program(new TestBench().at(BASE))
+      bench.hart.setRegister(A1, 0x8000_2000n)
+      bench.setCsr('sstatus', fs << 13n)
+      bench.engine.run(1)
+      t.is(bench.csr('scause'), fs === 0n ? 2n : 0n, name)
+      const after = fs !== 0n && dirties ? 3n : fs
+      t.is((bench.csr('sstatus') >> 13n) & 3n, after, name)
+      t.is(bench.csr('sstatus') >> 63n, after === 3n ? 1n : 0n, name)
+    }
+  }
+})
+
+test('a reserved rounding mode in frm makes those instructions illegal that take it from there', (t) => {
+  for (const [name, rm, legal] of [
+    ['fmul.d', 7, false],
+    ['fmul.d', 1, true],
+    ['fcvt.d.w', 7, false],
+    ['fcvt.w.d', 7, false],
+  ] as const) {
+    for (const frm of [5n, 6n, 7n]) {
+      const operands = name === 'fmul.d' ? { rd: 1, rs1: 2, rs2: 3, rm } : { rd: 6, rs1: 2, rm }
+      const bench = new TestBench().at(BASE).put(name, operands)
+      bench.setCsr('sstatus', 0x6000n)
+      bench.setCsr('frm', frm)
+      bench.engine.run(1)
+      t.is(bench.csr('scause'), legal ? 0n : 2n, `${name} rm=${rm} frm=${frm}`)
+    }
+  }
+})
+
+test('a device completes a load of a single boxed, and takes a stored one', (t) => {
+  const bench = new TestBench().at(BASE).put('flw', { rd: 3, rs1: A1 }).put('fsw', { rs2: 3, rs1: A1 })
+  bench.memory.exits.add(0x10000)
+  bench.hart.setRegister(A1, 0x1000_0000n)
+  bench.setCsr('sstatus', 0x2000n)
+  t.is(bench.engine.run(2), Exit.MEMORY_FAULT)
+  bench.hart.completeLoad(0x3f80_0000n)
+  t.is(bench.hart.floatRegister(3), 0xffff_ffff_3f80_0000n)
+  t.is((bench.csr('sstatus') >> 13n) & 3n, 3n)
+  t.is(bench.engine.run(1), Exit.MEMORY_FAULT)
+  t.is(bench.hart.pending.value, 0x3f80_0000n)
+})
+
 const traps: readonly (readonly [string, (b: TestBench) => TestBench, number, bigint])[] = [
   ['an illegal 32-bit word', (b) => b.word(0xffff_ffff), 2, 0xffff_ffffn],
   ['an illegal 16-bit word', (b) => b.word(0x8000), 2, 0x8000n],

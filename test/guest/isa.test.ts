@@ -208,6 +208,19 @@ oracle('all 49152 short words are legal or not as in objdump', (t) => {
   t.deepEqual(compareWithObjdump(Array.from({ length: 65536 }, (_, word) => word).filter(isShort)), [])
 })
 
+oracle('random words are instructions or not as objdump says', (t) => {
+  const random = new Random(3)
+  const words: number[] = []
+  while (words.length < 20_000) {
+    const word = (random.next32() | 3) >>> 0
+    const { row } = decoder.decode(word)
+    // Fences print their reserved fields differently, or not at all.
+    if (isShort(word) || (word & 0x1f) === 0x1f || row.name.startsWith('fence')) continue
+    words.push(word)
+  }
+  t.deepEqual(compareWithObjdump(words), [])
+})
+
 test('extracting an immediate sign-extends it', (t) => {
   const jal = ROWS.find((row) => row.name === 'jal') as Row
   t.is(extract(jal.format.imm as never, 0xfffff06f), -2)

@@ -53,7 +53,8 @@ const EXPECTED: Readonly<Record<string, string>> = {
     'at most 7.485471 (401df11f45f4e835)\n' +
     'float: pass\n',
   timer:
-    'timer: 8 ticks, 0 early\ntimer: suspended, and resumed in place\n' +
+    'timer: 8 ticks, 0 early\ntimer: 8 ticks of its own timer, 0 early\n' +
+    'timer: suspended, and resumed in place\n' +
     'timer: suspended, and resumed elsewhere\ntimer: pass\n',
   smp: 'smp: lock, AMO, LR/SC, IPI, 24 remote fences\nsmp: pass\n',
   selfmod: 'selfmod: 32 rounds, checksum 7929bde52629d510\nselfmod: pass\n',

@@ -1,4 +1,5 @@
-/* timer: programs the SBI timer, sleeps in wfi and counts the ticks; then lets the timer end a suspend of each kind.
+/* timer: programs the SBI timer, and then its own (Sstc) if it has one, sleeps in wfi and counts the ticks; then lets
+   the timer end a suspend of each kind.
    bootargs: ticks=<n> microseconds=<interval>. */
 #include "runtime.h"
 
@@ -8,9 +9,13 @@
 static volatile u64 ticks;
 static u64 early, deadline, interval;
 
+/* Whether to use stimecmp, which is CSR 0x14d. */
+static int own;
+
 static void arm(u64 at) {
   deadline = at;
-  sbi_call(SBI_TIME, 0, at, 0, 0, 0, 0);
+  if (own) csr_write(0x14d, at);
+  else sbi_call(SBI_TIME, 0, at, 0, 0, 0, 0);
 }
 
 void trap(struct trap_frame *frame) {
@@ -33,13 +38,17 @@ static void after_suspend(u64 hart) {
   halt(finish("timer", errors));
 }
 
-int main(void) {
+static int has_sstc(void) {
   u32 length;
-  const u8 *p = fdt_property("cpus", "timebase-frequency", &length);
-  u64 frequency = (u64)p[0] << 24 | (u64)p[1] << 16 | (u64)p[2] << 8 | p[3];
-  u64 wanted = argument("ticks", 20);
-  interval = frequency / 1000000 * argument("microseconds", 1000);
+  const u8 *isa = fdt_property("cpu@0", "riscv,isa", &length);
+  for (u32 n = 0; isa && n + 4 <= length; n++)
+    if (isa[n] == 's' && isa[n + 1] == 's' && isa[n + 2] == 't' && isa[n + 3] == 'c') return 1;
+  return 0;
+}
+
+static void count(u64 wanted, const char *what) {
   u64 start = csr_read(time);
+  ticks = 0;
   arm(start + interval);
   csr_write(sie, SIE_STIE);
   while (ticks < wanted) {
@@ -50,9 +59,22 @@ int main(void) {
   }
   csr_clear(sstatus, SSTATUS_SIE);
   if (early || csr_read(time) - start < wanted * interval) errors++;
+  arm(0);
+  if (!(csr_read(sip) & SIE_STIE)) errors++; /* a deadline in the past is due at once */
   arm(~0ul);
   if (csr_read(sip) & SIE_STIE) errors++; /* a new deadline takes the pending interrupt away */
-  print("timer: %u ticks, %u early\n", ticks, early);
+  print("timer: %u ticks%s, %u early\n", ticks, what, early);
+}
+
+int main(void) {
+  u32 length;
+  const u8 *p = fdt_property("cpus", "timebase-frequency", &length);
+  u64 frequency = (u64)p[0] << 24 | (u64)p[1] << 16 | (u64)p[2] << 8 | p[3];
+  u64 wanted = argument("ticks", 20);
+  interval = frequency / 1000000 * argument("microseconds", 1000);
+  count(wanted, "");
+  own = has_sstc();
+  if (own) count(wanted, " of its own timer");
 
   arm(csr_read(time) + interval);
   if (suspend_hart(0, 0) != 0 || csr_read(time) < deadline) errors++;

@@ -19,6 +19,8 @@ export const Effect = {
   STATUS: 2,
   /** The address space changed. */
   TRANSLATION: 3,
+  /** The timer was set: the run loop must know before the hart goes on. */
+  TIMER: 4,
 } as const
 export type EffectKind = (typeof Effect)[keyof typeof Effect]
 
@@ -52,8 +54,8 @@ const SSIP = 1n << 1n
 const PPN = (1n << 44n) - 1n
 const always = (): boolean => true
 
-/** The table, by address. */
-export function csrRows(satp: SatpOptions): ReadonlyMap<number, CsrRow> {
+/** The table, by address. @param sstc there is a timer to be set by stimecmp */
+export function csrRows(satp: SatpOptions, sstc: boolean): ReadonlyMap<number, CsrRow> {
   const csr = (
     name: CsrName,
     cell: CellIndex,
@@ -86,6 +88,7 @@ export function csrRows(satp: SatpOptions): ReadonlyMap<number, CsrRow> {
     csr('satp', Cell.satp, (15n << 60n) | asid | PPN, Effect.TRANSLATION, ALL, (value) =>
       satp.modes.includes(Number(value >> 60n)),
     ),
+    ...(sstc ? [csr('stimecmp', Cell.stimecmp, ALL, Effect.TIMER)] : []),
     csr('cycle', Cell.instret, 0n),
     csr('time', Cell.instret, 0n),
     csr('instret', Cell.instret, 0n),

@@ -14,6 +14,8 @@ export const Exit = {
   HLT: 5,
   /** ecall from S-mode (KVM_EXIT_RISCV_SBI). pc is at the ecall: answer in a0 and a1, then `completeEcall`. */
   RISCV_SBI: 35,
+  /** stimecmp was written, and has retired (KVM_EXIT_RISCV_CSR). When the timer interrupt is due is to be looked at again. */
+  RISCV_CSR: 36,
   /** A translation needs the host (KVM_EXIT_MEMORY_FAULT); see the pending access. pc is at the instruction. */
   MEMORY_FAULT: 39,
 } as const

@@ -35,6 +35,8 @@ import { Cell, HartState } from './state.ts'
 export interface HartClock {
   /** Value of the time CSR, in ticks. @param instret instructions that the hart has retired */
   time(instret: number): bigint
+  /** stimecmp was written (Sstc): the timer interrupt is pending from that tick on. Without it there is no such CSR. */
+  setCompare?(ticks: bigint): void
 }
 
 /** Sees every load and store of a hart, after it happened. Values are unsigned. */
@@ -90,7 +92,8 @@ export class Hart {
     this.reservations = options.reservations
     this.state = options.state ?? new HartState()
     this.clock = options.clock ?? INSTRET_CLOCK
-    this.csrs = csrRows(options.satp ?? { modes: [0, 8, 9], asidBits: 16 })
+    const sstc = this.clock.setCompare !== undefined
+    this.csrs = csrRows(options.satp ?? { modes: [0, 8, 9], asidBits: 16 }, sstc)
     this.reset(0n, 0n)
   }
 
@@ -105,6 +108,8 @@ export class Hart {
     cells[A0] = BigInt(this.id)
     cells[A1] = argument
     cells[Cell.sstatus] = SSTATUS_UXL
+    // Never: all bits set.
+    cells[Cell.stimecmp] = -1n
     cells[Cell.privilege] = PRIVILEGE_SUPERVISOR
     this.reservations.clear(this.id)
     this.memory.setSatp(0n)
@@ -185,8 +190,9 @@ export class Hart {
     if (row.float && this.floatOff) return undefined
     const old = this.readRow(row)
     this.csrEffect = Effect.NONE
-    if (write) {
-      const bits = unsigned(source)
+    const bits = unsigned(source)
+    // Setting or clearing no bits changes nothing; whether it makes FS Dirty is up to the implementation (section 3.1.6.6).
+    if (write && (bits !== 0n || operation === 'write')) {
       const value = operation === 'write' ? bits : operation === 'set' ? old | bits : old & ~bits
       this.csrEffect = this.writeRow(row, unsigned(value))
     }
@@ -213,6 +219,10 @@ export class Hart {
     if (row.float) this.floatChanged()
     else if (row.effect === Effect.STATUS) this.statusWritten()
     else if (row.effect === Effect.TRANSLATION) this.memory.setSatp(unsigned(this.cell(Cell.satp)))
+    else if (row.effect === Effect.TIMER) {
+      this.clock.setCompare?.(value)
+      this.setInterrupt(Interrupt.TIMER, unsigned(this.clock.time(this.instret)) >= value)
+    }
     return row.effect
   }
 

@@ -172,7 +172,12 @@ export class Interpreter extends FloatUnit implements Engine, Emitter<bigint, bo
     const old = this.hart.accessCsr(this.now.imm, operation, source, write)
     if (old === undefined) return this.illegal()
     this.rd(old)
-    if (this.hart.csrEffect !== Effect.NONE) this.flow = Flow.NEXT_SYNC
+    if (this.hart.csrEffect === Effect.TIMER) {
+      this.flow = Flow.NEXT_EXIT
+      this.exit = Exit.RISCV_CSR
+    } else if (this.hart.csrEffect !== Effect.NONE) {
+      this.flow = Flow.NEXT_SYNC
+    }
   }
 
   fence(): void {}

@@ -26,6 +26,7 @@ export const Cell = {
   instret: 45,
   /** fflags in bits 4:0, frm in bits 7:5. */
   fcsr: 46,
+  stimecmp: 47,
   /** f0-f31 are this cell and those behind it. A single is boxed: the upper 32 bits are ones. */
   f0: 64,
 } as const

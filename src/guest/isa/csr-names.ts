@@ -1,4 +1,4 @@
-/** Addresses and names of the CSRs that a VS-mode guest sees (RISC-V privileged specification 20240411, table 3). */
+/** Addresses and names of the CSRs that a VS-mode guest sees (RISC-V privileged specification 20240411, table 3), of Sstc too. */
 
 export const CSR_ADDRESS = {
   fflags: 0x001,
@@ -14,6 +14,7 @@ export const CSR_ADDRESS = {
   scause: 0x142,
   stval: 0x143,
   sip: 0x144,
+  stimecmp: 0x14d,
   satp: 0x180,
   cycle: 0xc00,
   time: 0xc01,

@@ -2,6 +2,7 @@
 import { PAGE_SIZE, gpa as toGpa } from '../../base/index.ts'
 import { KVM_REQ_FENCE_I } from '../../mmu/index.ts'
 import { Interrupt } from '../hart/index.ts'
+import { CSR_ADDRESS } from '../isa/index.ts'
 import { RESET_REASON, RESET_TYPE } from '../sbi/index.ts'
 import type { FenceRange, HartEntry, HsmStateCode, SbiPlatform } from '../sbi/index.ts'
 import type { Machine } from './machine.ts'
@@ -17,9 +18,7 @@ export class MachinePlatform implements SbiPlatform {
   }
 
   setTimer(hart: number, time: bigint): void {
-    const run = this.runOf(hart)
-    run.timer.set(time)
-    run.hart.setInterrupt(Interrupt.TIMER, false)
+    this.runOf(hart).hart.writeCsr(CSR_ADDRESS.stimecmp, time)
   }
 
   sendIpi(harts: readonly number[]): void {

@@ -66,8 +66,8 @@ export class HartTimer implements HartClock {
     return this.clock.ticks(this.quantumStart + (instret - this.instretStart) * this.clock.nsPerInstruction)
   }
 
-  /** SBI set_timer. */
-  set(ticks: bigint): void {
+  /** SBI set_timer, and stimecmp. */
+  setCompare(ticks: bigint): void {
     this.deadline = this.clock.nanoseconds(ticks)
   }
 

@@ -302,11 +302,11 @@ function checkOptions(options: MachineOptions, memory: number): void {
 
 const MOST_TLB_ENTRIES = 16384
 
-/** As many entries as the guest has pages, in limits: two ways, since a page and its frame have an entry each. */
+/** As many entries as the guest has pages, in limits; a page and its frame have an entry each, often in one set. */
 function tlbFor(memory: number): TlbOptions {
   let entries = TLB_DEFAULT_ENTRIES
   while (entries < memory / PAGE_SIZE && entries < MOST_TLB_ENTRIES) entries *= 2
-  return { entries, ways: 2 }
+  return { entries, ways: 4 }
 }
 
 interface BootFiles {
@@ -325,7 +325,7 @@ function bootFiles(options: MachineOptions, memory: MemoryRange, program: GuestP
         memory,
         timebase: options.timebase ?? 10_000_000,
         bootargs: options.bootargs ?? '',
-        isa: 'rv64imafdc_zicsr_zifencei',
+        isa: 'rv64imafdc_zicsr_zifencei_zba_zbs_sstc',
         ...(initrd === undefined ? {} : { initrd: { start: initrdAt, length: initrd.length } }),
       }),
     )

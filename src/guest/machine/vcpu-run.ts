@@ -162,6 +162,7 @@ export class VcpuRun {
     const { exits } = this.machine
     switch (reason) {
       case Exit.INTR:
+      case Exit.RISCV_CSR:
         return
       case Exit.MEMORY_FAULT:
         exits.memoryFault++

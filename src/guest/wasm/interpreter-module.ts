@@ -19,7 +19,8 @@ import { Cell } from '../hart/index.ts'
 import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
-import { type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
+import { addToOddBody, fmaBody } from './float-writer.ts'
+import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
 import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
 import { mulHighBody } from './operators.ts'
@@ -67,6 +68,8 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   const mulHigh = m.function(m.type([Type.i64, Type.i64], [Type.i64]))
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
+  const fma = m.function(m.type([Type.f64, Type.f64, Type.f64], [Type.f64]))
+  const addToOdd = m.function(m.type([Type.f64, Type.f64], [Type.f64]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
     const code = m.begin(parameters)
@@ -76,7 +79,9 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   write(2, mulHighBody)
   write(1, expandBody)
   write(4, (code) => missBody(code, fill))
-  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss }, hooks).write())
+  write(3, (code) => fmaBody(code, addToOdd))
+  write(2, addToOddBody)
+  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss, fma, addToOdd }, hooks).write())
   return m.finish()
 }
 
@@ -101,12 +106,10 @@ function missBody(code: Code, fill: number): void {
   code.call(fill)
 }
 
-interface Functions {
+interface Functions extends EmitterFunctions {
   readonly fill: number
   readonly step: number
-  readonly mulHigh: number
   readonly expand: number
-  readonly miss: number
 }
 
 /** The body of `run`: (area, expansions, budget) -> reason, 0 when the budget is spent. */
@@ -146,7 +149,7 @@ class Dispatcher {
       advance: 0,
       slow: 0,
     }
-    this.emitter = new InterpreterEmitter(code, this.frame, functions.mulHigh, functions.miss)
+    this.emitter = new InterpreterEmitter(code, this.frame, functions)
   }
 
   write(): void {
@@ -496,10 +499,13 @@ class Dispatcher {
 /** Rows by index: each set of rows that some index may mean is one case. */
 function planCases(): { readonly cases: readonly Case[]; readonly table: readonly (Case | undefined)[] } {
   const rows = ROWS.filter((row) => row.expandsTo === undefined)
+  const byOpcode = Array.from({ length: 32 }, (_, opcode) =>
+    rows.filter((row) => ((wordOf(opcode) ^ row.match) & row.mask & 0x7f) === 0),
+  )
   const byRows = new Map<string, Case>()
   const table: (Case | undefined)[] = []
   for (let index = 0; index < 1024; index++) {
-    const found = rows.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
+    const found = byOpcode[index & 31]!.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
     const key = found.map((row) => row.name).join()
     if (found.length > 0 && !byRows.has(key)) byRows.set(key, { rows: found, label: 0 })
     table.push(byRows.get(key))

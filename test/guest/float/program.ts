@@ -112,18 +112,30 @@ export function runUnderQemu(list: readonly Segment[], records: BigUint64Array):
   runImage(image, { at: RECORDS, bytes })
 }
 
-/** Fills in results on an engine. */
+/** An engine, and the memory that its hart sees. */
+export interface Bench {
+  readonly memory: FlatMemory
+  readonly engine: Engine
+}
+
+/** The reference interpreter. */
+export function referenceBench(base: number, size: number): Bench {
+  const memory = new FlatMemory(base, size)
+  const hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
+  return { memory, engine: new Interpreter(hart) }
+}
+
+/** Fills in results on an engine. @param makeBench given base and size of the memory in bytes */
 export function runHere(
   list: readonly Segment[],
   records: BigUint64Array,
-  makeEngine: (hart: Hart) => Engine = (hart) => new Interpreter(hart),
+  makeBench: (base: number, size: number) => Bench = referenceBench,
 ): void {
   const bytes = new Uint8Array(records.buffer)
-  const memory = new FlatMemory(RAM, RECORDS - RAM + Math.ceil(bytes.length / 4096) * 4096)
+  const { memory, engine } = makeBench(RAM, RECORDS - RAM + Math.ceil(bytes.length / 4096) * 4096)
   memory.bytes.u8.set(program(list, records.length / 6 / list.length, false))
   memory.bytes.u8.set(bytes, RECORDS - RAM)
-  const hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
-  const engine = makeEngine(hart)
+  const { hart } = engine
   hart.reset(BigInt(RAM), 0n)
   let reason = engine.run(1_000_000)
   while (reason === Exit.INTR) reason = engine.run(1_000_000)

@@ -1,4 +1,4 @@
-/** The reference interpreter agrees with QEMU on random programs over every row of the table. */
+/** The engines agree with QEMU on random programs over every row of the table. */
 import test from 'ava'
 import { Random } from '../../../src/base/index.ts'
 import {
@@ -11,18 +11,22 @@ import {
   type ExitReason,
   type Hart,
   Interpreter,
+  isShort,
   type Row,
   ROWS,
 } from '../../../src/guest/index.ts'
 import { template } from './differential/arena.ts'
-import type { Outcome } from './differential/case.ts'
+import { fastSide } from './differential/cached-memory.ts'
+import type { Case, Outcome } from './differential/case.ts'
 import { compare, describe, fieldOf, shrink } from './differential/compare.ts'
+import { fuzzCase, randomWords } from './differential/fuzz.ts'
 import { Generator } from './differential/generate.ts'
 import { OurSide } from './differential/ours.ts'
 import { qemuMissing } from './differential/qemu-machine.ts'
 import { runInQemu } from './differential/qemu.ts'
 
-const COUNT = Number(process.env['UMBRA_COUNT'] ?? (process.env['UMBRA_LONG'] === '1' ? 20_000 : 1000))
+const LONG = process.env['UMBRA_LONG'] === '1'
+const COUNT = Number(process.env['UMBRA_COUNT'] ?? (LONG ? 20_000 : 1000))
 const SEED = Number(process.env['UMBRA_SEED'] ?? 1)
 const BATCH = 20_000
 
@@ -84,31 +88,55 @@ const missing = qemuMissing()
 const oracle = missing === undefined ? test : test.skip
 if (missing !== undefined) console.log(`differential tests skipped: ${missing}`)
 
-oracle(`${COUNT} random programs end in the same state as under QEMU`, (t) => {
+/** The engines that are compared with QEMU. */
+const SIDES: Readonly<Record<string, (memory: Uint8Array) => OurSide>> = {
+  reference: (memory) => new OurSide(memory),
+  interpreter: (memory) => fastSide(memory),
+}
+
+/** Runs cases on every engine and under QEMU; the first that differs is shrunk and described. */
+function difference(cases: readonly Case[]): string | undefined {
   const memory = template(() => new Random(SEED).next32())
-  const generator = new Generator(SEED)
-  const ours = new OurSide(memory)
-  const cases = Array.from({ length: COUNT }, (_, n) => generator.next(ROWS[n % ROWS.length] as Row))
+  const sides = Object.entries(SIDES).map(([name, make]) => [name, make(memory)] as const)
   const disassembler = new Disassembler()
-  for (let from = 0; from < COUNT; from += BATCH) {
+  for (let from = 0; from < cases.length; from += BATCH) {
     const batch = cases.slice(from, from + BATCH)
     const theirs = runInQemu(memory, batch)
-    for (const [n, c] of batch.entries()) {
-      const mine = ours.run(c)
-      const fields = new Set(compare(mine, theirs[n] as Outcome).map(fieldOf))
-      if (fields.size === 0) continue
-      // A smaller case must differ in the same places, or shrinking drifts to another disagreement.
-      const small = shrink(c, (candidates) => {
-        const outcomes = runInQemu(memory, candidates)
-        return candidates.map((candidate, i) => {
-          const lines = compare(ours.run(candidate), outcomes[i] as Outcome)
-          return lines.length > 0 && lines.every((line) => fields.has(fieldOf(line)))
+    for (const [name, ours] of sides) {
+      for (const [n, c] of batch.entries()) {
+        const fields = new Set(compare(ours.run(c), theirs[n] as Outcome).map(fieldOf))
+        if (fields.size === 0) continue
+        // A smaller case must differ in the same places, or shrinking drifts to another disagreement.
+        const small = shrink(c, (candidates) => {
+          const outcomes = runInQemu(memory, candidates)
+          return candidates.map((candidate, i) => {
+            const lines = compare(ours.run(candidate), outcomes[i] as Outcome)
+            return lines.length > 0 && lines.every((line) => fields.has(fieldOf(line)))
+          })
         })
-      })
-      const text = describe(small, ours.run(small), runInQemu(memory, [small])[0] as Outcome, disassembler)
-      t.fail(`case ${from + n} of seed ${SEED} differs:\n${text}`)
-      return
+        const text = describe(small, ours.run(small), runInQemu(memory, [small])[0] as Outcome, disassembler)
+        return `case ${from + n} of seed ${SEED} differs on engine ${name}:\n${text}`
+      }
     }
   }
-  t.pass()
+  return undefined
+}
+
+oracle(`${COUNT} random programs end in the same state as under QEMU`, (t) => {
+  const generator = new Generator(SEED)
+  const cases = Array.from({ length: COUNT }, (_, n) => generator.next(ROWS[n % ROWS.length] as Row))
+  t.is(difference(cases), undefined)
+})
+
+oracle('programs of random words do the same as under QEMU, be they instructions or not', (t) => {
+  const random = new Random(SEED)
+  const generator = new Generator(SEED)
+  const cases = Array.from({ length: COUNT / 2 }, () => fuzzCase(random, generator, randomWords(random)))
+  // Each of the short words by itself.
+  for (let word = 0; LONG && word < 65536; word++) if (isShort(word)) cases.push(fuzzCase(random, generator, [word]))
+  // Few run for ever, and those cost QEMU half a second each.
+  const ours = new OurSide(template(() => new Random(SEED).next32()))
+  const ending = cases.filter((c) => !ours.run(c).endless)
+  t.true(ending.length > cases.length * 0.98, `${cases.length - ending.length} of ${cases.length} cases are endless`)
+  t.is(difference(ending), undefined)
 })

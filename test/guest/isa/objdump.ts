@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isShort } from '../../../src/guest/index.ts'
 
+const ARCHITECTURE = 'rv64gc_zba_zbs'
 const PROGRAMS = ['riscv64-unknown-elf-objdump', 'riscv64-linux-gnu-objdump']
 
 /** The objdump to use, undefined if there is none. */
@@ -14,16 +15,15 @@ export function findObjdump(): string | undefined {
 
 /** The words as objdump prints them with `-M no-aliases`, comments and symbols removed. Addresses start at 0. */
 export function objdump(program: string, words: readonly number[]): string[] {
-  const bytes: number[] = []
-  for (const word of words) {
-    bytes.push(word & 255, (word >>> 8) & 255)
-    if (!isShort(word)) bytes.push((word >>> 16) & 255, word >>> 24)
-  }
   const directory = mkdtempSync(join(tmpdir(), 'umbra-objdump-'))
   try {
-    const path = join(directory, 'code')
-    writeFileSync(path, new Uint8Array(bytes))
-    const text = execFileSync(program, ['-D', '-z', '-b', 'binary', '-m', 'riscv:rv64', '-M', 'no-aliases', path], {
+    const [source, object] = [join(directory, 'code.s'), join(directory, 'code.o')]
+    // As data behind a label of code: the assembler does not look at it. The attribute says what may be there.
+    const lines = words.map((word) => `${isShort(word) ? '.2byte' : '.4byte'} 0x${word.toString(16)}`)
+    writeFileSync(source, [`.attribute arch, "${ARCHITECTURE}"`, ...lines, ''].join('\n'))
+    execFileSync(program.replace(/objdump$/, 'as'), ['-o', object, source])
+    execFileSync(program.replace(/objdump$/, 'strip'), [object])
+    const text = execFileSync(program, ['-D', '-z', '-M', 'no-aliases', '-j', '.text', object], {
       encoding: 'utf8',
       maxBuffer: 1 << 28,
     })

@@ -42,6 +42,8 @@ const TARGET_VALUE = 25
 const SAFE_POINTER = 24
 /** For sstatus: without VS and UXL, which QEMU 7.2 lets be written. */
 const STATUS_VALUE = 23
+/** In a page, and so far from its start that no offset leads before it: PMP refuses what crosses from one of its areas. */
+const MIDDLE = 2200
 const FS = 0x6000n
 /** Counts the rounds of a loop. */
 const ROUNDS = 19
@@ -254,15 +256,15 @@ export class Generator {
     const near = align * Math.trunc(random.between(-24, 24) / align)
     if (choice < 10 || !paged) {
       const page = choice === 0 ? random.pick([Page.DATA_S, Page.DATA_U]) : data
-      const middle = random.oneIn(3) ? 4096 : 2048
+      const middle = random.oneIn(3) ? 4096 : MIDDLE
       const outside =
-        !paged && choice > 15 ? 2048 + random.pick([address(Page.TABLES), address(Page.END), 0x3000_0000]) : 0
+        !paged && choice > 15 ? MIDDLE + random.pick([address(Page.TABLES), address(Page.END), 0x3000_0000]) : 0
       return BigInt((outside === 0 ? address(page) + middle + 4096 * random.below(2) : outside) + near)
     }
     if (choice < 18) return BigInt(ALIAS + 4096 * random.below(ALIASES.length) + (random.oneIn(2) ? 2048 : 0) + near)
     const giga = 1n << 30n
     const wrong = [3n * giga, 4n * giga, 5n * giga, 6n * giga, 7n * giga, 1n << 38n, 1n << 47n, -(1n << 38n) - 4096n]
-    const high = [-2n * giga + (BigInt(address(data)) % giga), 2n * giga + (1n << 21n), 2n * giga + (2n << 21n), 0n]
+    const high = [-2n * giga + (BigInt(address(data + 1)) % giga), 2n * giga + (1n << 21n), 2n * giga + (2n << 21n), 0n]
     return random.pick([...wrong, ...high]) + BigInt(near)
   }
 
