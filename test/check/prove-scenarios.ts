@@ -90,3 +90,6 @@ export const small: Readonly<Record<string, Scenario>> = {
     },
   }),
 }
+
+/** As an operand of `umbra check` finds them. */
+export const list: readonly Scenario[] = Object.values(small)

@@ -1,8 +1,11 @@
 /** Proofs: two engines see the same states, what is wrong is found with a schedule that repeats it, and words are exact. */
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { exhibits, planUnits, scenarios, withBug } from '../../src/check/index.ts'
 import type { Scenario, SearchConfig } from '../../src/check/index.ts'
 import { importLowered, registerLowering } from '../../src/cli/lower-hook.ts'
+import { differences, stateText } from '../../src/check/frames/state-text.ts'
+import { runUnitOn } from '../../src/cli/prover.ts'
 import { decodeSchedule, replay } from '../../src/sched/index.ts'
 import { small } from './prove-scenarios.ts'
 
@@ -89,8 +92,33 @@ test('what cannot be seen costs the proof, with the path that leads to it', asyn
   const scenario = lowered.small['hidden']!
   await t.throwsAsync(prove(scenario), { message: /cannot capture Date at .*inner\.held/ })
   const [, unit] = planUnits(scenario.name, CONFIG)
-  const { words } = await checks.runUnit(scenario, unit!, CONFIG)
+  await t.throwsAsync(checks.runUnit(scenario, unit!, CONFIG), { message: /^cannot capture Date/ })
+  const file = `${fileURLToPath(new URL('prove-scenarios.js', import.meta.url))}#hidden`
+  const native = small['hidden']!
+  const { words } = await runUnitOn(native, { ...unit!, scenario: file }, CONFIG, {})
   t.regex(words!, /^no violation within 2 preemptions \(\d+ schedules\), not proved: cannot capture Date/)
+})
+
+test('a state in words says in what two states differ', async (t) => {
+  const scenario = lowered.small['choice']!
+  const { LiveWorld } = await load<typeof import('../../src/check/explore/live-world.ts')>(
+    '../../src/check/explore/live-world.js',
+  )
+  const { Names } = await load<typeof import('../../src/check/frames/state-hash.ts')>(
+    '../../src/check/frames/state-hash.js',
+  )
+  const names = new Names()
+  const [one, other, third] = [1, 2, 3].map(() => LiveWorld.open(scenario, {}, names))
+  t.deepEqual(differences(stateText(one!.snapshots), stateText(other!.snapshots)), [])
+  one!.step(1, [])
+  other!.step(1, [])
+  const capture = one!.snapshots.capture()
+  t.is(other!.snapshots.capture().a, capture.a)
+  const lines = differences(stateText(one!.snapshots), stateText(third!.snapshots))
+  t.true(
+    lines.some((line) => line.endsWith('.up: 1, 0')),
+    lines.join('\n'),
+  )
 })
 
 test('a native build cannot be proved, and says so', async (t) => {

@@ -405,7 +405,11 @@ export class Snapshots {
       }
       case 'literal': {
         const values = object as Fields
-        for (let key = record[at++]; key !== END; key = record[at++]) values[key as string] = record[at++]
+        for (let key = record[at++] as string; (key as unknown) !== END; key = record[at++] as string) {
+          // A frozen one has not changed.
+          if (values[key] !== record[at]) values[key] = record[at]
+          at++
+        }
         return at
       }
       case 'array': {
