@@ -62,6 +62,7 @@ export interface StartedRun {
 export class Progress {
   /** The tasks of the scenario that have not ended; -1 until they are spawned. */
   left = -1
+  world: World | null = null
 }
 
 export interface RunOptions {
@@ -250,6 +251,7 @@ async function runTasks<T>(
   const world = await buildWorld(kernel, spec.world, parts)
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
+  progress.world = world
   recorder?.begin(world)
   // A proof sees such a loop as a cycle of states.
   if (recorder !== null) kernel.sched.patience.left = POINTS

@@ -46,8 +46,8 @@ function folder(t: ExecutionContext): string {
 test('exit codes of check: 0 clean, 1 violated, 2 bad input or a mistake in a file, 3 budget, 4 failed', async (t) => {
   const zero = await umbra(['check', clean, '--schedules', '20'])
   t.is(zero.code, 0, zero.err)
-  t.regex(zero.out, /#clean +no violation within 1 preemption \(4 schedules\); no violation in 15 schedules\n/)
-  t.regex(zero.out, /\nno violation: 1 scenario, 21 schedules\n$/)
+  t.regex(zero.out, /#clean +proved: all \d+ states\n/)
+  t.regex(zero.out, /\nno violation: 1 scenario, 20 schedules, \d+ states\n$/)
   const one = await umbra(['check', clean, broken, failing, '--schedules', '20'])
   t.is(one.code, 1)
   t.regex(one.out, /#broken +I1 violated after \d+ schedules?\n/)
