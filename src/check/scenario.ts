@@ -184,9 +184,9 @@ async function runScenario<T>(
   options: RunOptions,
   spare: SpareMemory,
 ): Promise<Run> {
-  const own = { ...spec.world?.kernel, ...spare.take(), policy }
-  const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
   const { limit = DEFAULT_LIMIT, record = false, watch } = options
+  const own = { ...spec.world?.kernel, ...spare.take(), policy, yieldsAlone: limit }
+  const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
   const recorder = new Recorder(limit, record, (number) => watch?.(kernel, number))
   // Before the auditor, which stops a run inside the offending event: the recorder has seen it by then.
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })

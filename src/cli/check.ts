@@ -17,7 +17,8 @@ import { LocalPool, ThreadPool } from './pool.ts'
 import type { UnitPool } from './pool.ts'
 import { Progress } from './progress.ts'
 import { codeHash, writeResults } from './result-file.ts'
-import { chosen } from './scenario-names.ts'
+import { checkRepeatable } from './repeatable.ts'
+import { chosen, fileOf } from './scenario-names.ts'
 import { UnitRunner, unitsOfShard } from './units.ts'
 import type { Shard } from './units.ts'
 import { version } from './version.ts'
@@ -58,6 +59,7 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   if (values.list) return list(output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
+  for (const scenario of wanted) if (fileOf(scenario.name) !== undefined) await checkRepeatable(scenario)
   const { seed, depth, schedules, preemptions } = values
   const config: SearchConfig = { policy: values.policy as SearchConfig['policy'], seed, depth, schedules, preemptions }
   const plan = unitsOfShard(

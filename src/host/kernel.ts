@@ -56,6 +56,8 @@ export interface KernelOptions {
   readonly scratchBytes?: number
   /** Called when the surrounding program has had its turn. */
   readonly onTurn?: () => void
+  /** See `SchedulerOptions.yieldsAlone`. */
+  readonly yieldsAlone?: number
 }
 
 /** The options that the rooms below read. Immutable. */
@@ -123,12 +125,13 @@ export class Kernel {
       changePte: checkChoice('changePte', options.changePte ?? 'bracketed', ['bracketed', 'unbracketed']),
     }
     const srcu = checkChoice('srcu', options.srcu ?? 'tiny', ['tiny', 'classic', 'counted'])
-    const { seed, cpus, policy, onTurn } = options
+    const { seed, cpus, policy, onTurn, yieldsAlone } = options
     this.sched = new Scheduler({
       ...(seed === undefined ? {} : { seed }),
       ...(cpus === undefined ? {} : { cpus }),
       ...(policy === undefined ? {} : { policy }),
       ...(onTurn === undefined ? {} : { onTurn }),
+      ...(yieldsAlone === undefined ? {} : { yieldsAlone }),
     })
     this.trace = this.sched.trace
     this.random = this.sched.random

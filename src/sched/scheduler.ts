@@ -30,6 +30,8 @@ export interface SchedulerOptions {
   readonly policy?: Policy
   /** Called between two bursts, when the surrounding program has had its turn. */
   readonly onTurn?: () => void
+  /** A task that yields so often in a row while nobody else could run goes round for ever (I11). Default: no limit. */
+  readonly yieldsAlone?: number
 }
 
 export interface SpawnOptions {
@@ -77,6 +79,8 @@ export class Scheduler {
   private stopped = false
 
   private readonly bursts: Bursts
+  private readonly yieldsAlone: number
+  private yieldedAlone = 0
   private settle: ((failure: unknown) => void) | null = null
 
   /** @throws KernelError EINVAL when cpus is not in [1, 64] */
@@ -89,6 +93,7 @@ export class Scheduler {
     this.choosing = this.policy.preemptive
     this.random = new Random(options.seed ?? 1)
     this.trace = new Trace(() => this.stamp())
+    this.yieldsAlone = options.yieldsAlone ?? Infinity
     this.bursts = new Bursts(options.onTurn, () => this.foreignAwait())
   }
 
@@ -202,9 +207,13 @@ export class Scheduler {
     task.where = 'yield'
     this.wakeSpinners()
     if (this.ready.length === 0) {
+      if (++this.yieldedAlone > this.yieldsAlone) {
+        throw new KernelBug(`task ${task.name} goes round and round: it yields, and nobody else can run`, 'I11')
+      }
       if (this.policy.opened === undefined && this.bursts.isOver()) await this.breathe(task)
       return
     }
+    this.yieldedAlone = 0
     const parked = park(task.handle)
     this.makeReady(task)
     this.dispatch()
