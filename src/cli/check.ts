@@ -60,8 +60,15 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
   for (const scenario of wanted) if (fileOf(scenario.name) !== undefined) await checkRepeatable(scenario)
-  const { seed, depth, schedules, preemptions } = values
-  const config: SearchConfig = { policy: values.policy as SearchConfig['policy'], seed, depth, schedules, preemptions }
+  const { seed, depth, schedules, preemptions, states } = values
+  const config: SearchConfig = {
+    policy: values.policy as SearchConfig['policy'],
+    seed,
+    depth,
+    schedules,
+    preemptions,
+    states,
+  }
   const plan = unitsOfShard(
     wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),
     shard,

@@ -5,8 +5,8 @@
  * Positions in reports are those of the TypeScript source when the map that tsc writes lies beside the file.
  *
  * R1 A file that cannot be lowered fails to load, with its position: nothing runs half lowered.
- * R2 Lowered: the rooms below `guest`, the scenarios, and every file outside of Umbra and of packages. The rest of Umbra
- *    watches a run, or has no part in it.
+ * R2 Lowered: the rooms below `guest`, the scenarios, the audits, whose state is part of a proof's, and every file outside
+ *    of Umbra and of packages. The rest of Umbra watches a run, or has no part in it.
  */
 import { readFileSync } from 'node:fs'
 import { register } from 'node:module'
@@ -17,8 +17,11 @@ import { mapTextOf, sourceOf } from './source-positions.ts'
 
 const build = new URL('../', import.meta.url).href
 const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
-const parts = ['check/scenario.js', 'check/world.js', 'check/open-choices.js', 'check/scenarios/', 'check/museum/']
-const lowered = [...rooms, ...parts].map((path) => build + path)
+const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/', 'check/kernel-world.js']
+const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory', 'open-choices'].map(
+  (audit) => `check/${audit}.js`,
+)
+const lowered = [...rooms, ...parts, ...audits].map((path) => build + path)
 const nativeSeam = `${build}sched/park.js`
 const framesSeam = `${build}check/frames/park.js`
 const runtime = `${build}check/frames/runtime.js`

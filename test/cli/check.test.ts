@@ -45,8 +45,8 @@ function folder(t: ExecutionContext): string {
 test('exit codes of check: 0 clean, 1 violated, 2 bad input, 3 budget, 4 failed', async (t) => {
   const zero = await umbra(['check', clean, '--schedules', '20'])
   t.is(zero.code, 0, zero.err)
-  t.regex(zero.out, /#clean +no violation within 1 preemption \(4 schedules\); no violation in 15 schedules\n/)
-  t.regex(zero.out, /\nno violation: 1 scenario, 21 schedules\n$/)
+  t.regex(zero.out, /#clean +proved: all \d+ states\n/)
+  t.regex(zero.out, /\nno violation: 1 scenario, 20 schedules, \d+ states\n$/)
   const one = await umbra(['check', clean, broken, failing, '--schedules', '20'])
   t.is(one.code, 1)
   t.regex(one.out, /#broken +I1 violated after \d+ schedules?\n/)
@@ -173,9 +173,9 @@ test('progress on a terminal: rate, and an estimate of what is left; none elsewh
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
-  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1 } as const
+  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1, states: 1 } as const
   const units = planUnits('x', config)
-  const done = { schedules: 30, complete: true, finding: null }
+  const done = { schedules: 30, states: 0, complete: true, finding: null }
   t.is(schedulesLeft(units, []), 200 + 100 + 400)
   t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
   t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)

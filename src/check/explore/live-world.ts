@@ -56,15 +56,18 @@ export class LiveWorld {
   private readonly policy: LeavesOpen
   private readonly run: StartedRun
   private readonly sched: Scheduler
+  /** Of the last step: masks of the tasks that ran, and of those that could not at some moment. */
+  ran = 0
+  stopped = 0
 
   private constructor(run: StartedRun, policy: LeavesOpen, names: Names) {
     this.run = run
     this.policy = policy
-    const { kernel, auditor } = run
+    const { kernel, auditor, progress } = run
     const { sched } = kernel
     this.sched = sched
     this.snapshots = new Snapshots({
-      roots: { kernel, auditor, sched },
+      roots: { kernel, auditor, ...(progress.world === null ? {} : { world: progress.world }) },
       memory: kernel.memory,
       extra: () => (sched.isTimed ? sched.now : -1),
       names,
@@ -75,11 +78,13 @@ export class LiveWorld {
   static open(scenario: Scenario, parts: WorldParts, names: Names): LiveWorld {
     const policy = new LeavesOpen()
     const run = scenario.start(policy, { parts })
-    const world = new LiveWorld(run, policy, names)
     if (run.kernel.sched.livingTasks().some(({ handle }) => !((handle as object) instanceof TaskHandle))) {
       throw new KernelError('EINVAL', 'the rooms were not lowered: states cannot be seen')
     }
-    while (world.answers === 1 && !world.isEnding) world.answer(0)
+    const { sched } = run.kernel
+    while (!policy.hasEnded && sched.candidates.length === 1 && run.progress.left !== 0) sched.answer(0)
+    const world = new LiveWorld(run, policy, names)
+    world.snapshots.begin()
     return world
   }
 
@@ -125,6 +130,8 @@ export class LiveWorld {
     policy.hasEnded = false
     policy.failure = null
     const wasEnding = this.isEnding
+    this.ran = 0
+    this.stopped = 0
     this.answer(answer)
     while (this.answers === 1 && (wasEnding || !this.isEnding)) this.answer(0)
     try {
@@ -142,7 +149,18 @@ export class LiveWorld {
     }
   }
 
+  /** Counts the events from now on. */
+  countEvents(): () => number {
+    let count = 0
+    this.run.kernel.trace.attach(() => count++, { accesses: true })
+    return () => count
+  }
+
   private answer(answer: number): void {
+    let able = 0
+    for (const { pid } of this.sched.candidates) able |= 1 << (pid & 31)
+    this.stopped |= ~able
+    this.ran |= 1 << (this.runner(answer) & 31)
     this.policy.open = null
     this.sched.answer(answer)
     if (this.policy.open === null && !this.policy.hasEnded) {
