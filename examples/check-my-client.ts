@@ -7,6 +7,7 @@
  *                                       DONTNEED: start: nothing cached yet; frame A freed; end
  *  caches frame A                       <- nobody will tell it again
  */
+import { fileURLToPath } from 'node:url'
 import {
   KernelBug,
   PAGE_SIZE,
@@ -92,7 +93,12 @@ const scenarioOf = (name: string, device: typeof Device): Scenario =>
     },
   })
 
-for (const scenario of [scenarioOf('device', Device), scenarioOf('repaired-device', RepairedDevice)]) {
+/** What `umbra check build/examples/check-my-client.js` explores: it finds the mistake, and proves the repaired device. */
+export const mine: readonly Scenario[] = [scenarioOf('device', Device), scenarioOf('repaired-device', RepairedDevice)]
+
+// Run by itself, and not loaded by `umbra check`: hunt from the program.
+const isMain = process.argv[1] === fileURLToPath(import.meta.url)
+for (const scenario of isMain ? mine : []) {
   const report = await explore(scenario, { schedules: 200, preemptions: 2 })
   console.log(`${scenario.name}: ${report.verdict}`)
   if (report.counterexample !== null) console.log(`  ${report.counterexample.run.schedule}`)

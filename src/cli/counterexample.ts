@@ -17,7 +17,7 @@ export async function printCounterexample(
   output: Output,
 ): Promise<void> {
   const annotated = await annotate(scenario, decodeSchedule(finding.schedule))
-  const { run, steps, race, withoutCalls } = annotated
+  const { run, steps, race, withoutCalls, failedAt } = annotated
   const digest = digestText(run)
   const { schedule, invariant, what, preemptions, switches, deviations, tried, fewest } = finding
   const command = replayCommand(scenario.name, schedule, digest)
@@ -28,6 +28,7 @@ export async function printCounterexample(
       scenario: scenario.name,
       invariant,
       what,
+      failedAt,
       schedule,
       digest,
       steps: run.steps,
@@ -44,7 +45,7 @@ export async function printCounterexample(
   }
   const { violation, failure } = run
   for (const line of timelineLines(steps, violation, { race })) output.line(line)
-  if (failure !== null) output.line(`failed: ${failure.message}`)
+  if (failure !== null) output.line(`failed${failedAt === null ? '' : ` at ${failedAt}`}: ${failure.message}`)
   if (withoutCalls !== null) output.line(`calls and locals are not known: ${withoutCalls}`)
   const least = fewest ? ', and none is possible with fewer' : ''
   output.line(

@@ -31,6 +31,8 @@ export interface AnnotatedRun {
   readonly race: readonly [number, number] | null
   /** Why there are no calls, or null. */
   readonly withoutCalls: string | null
+  /** `file:line:column` where a run failed that found no violation; null when that is not known. */
+  readonly failedAt: string | null
 }
 
 /** Of a run's trace. */
@@ -43,33 +45,63 @@ export async function annotate(scenario: Scenario, schedule: Schedule): Promise<
   const run = await scenario.run(replay(schedule), { record: true, observe: () => void sources.push(lines.ofCaller()) })
   let calls: readonly (readonly CallView[])[] = []
   let withoutCalls: string | null = null
+  let failedAt = placeOf(run.failure)
   try {
-    calls = await callsOf(scenario.name, schedule, run)
+    const lowered = await callsOf(scenario.name, schedule, run)
+    calls = lowered.calls
+    failedAt ??= lowered.failedAt
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     withoutCalls = error.message
   }
   const steps = run.trace.map((one, at) => ({ ...one, source: sources[at] ?? null, calls: calls[at] ?? [] }))
   const race = run.violation === null ? null : racingSteps(run.trace, run.violation.page)
-  return { run, steps, race, withoutCalls }
+  return { run, steps, race, withoutCalls, failedAt }
 }
 
-async function callsOf(name: string, schedule: Schedule, native: Run): Promise<readonly (readonly CallView[])[]> {
+async function callsOf(
+  name: string,
+  schedule: Schedule,
+  native: Run,
+): Promise<{ readonly calls: readonly (readonly CallView[])[]; readonly failedAt: string | null }> {
   const lowered = await loweredScenario(name)
   const { runningCalls } = await loweredCheck()
   const calls: (readonly CallView[])[] = []
   const run = await lowered.run(replay(schedule), { record: true, observe: () => void calls.push(runningCalls()) })
-  if (run.digest !== native.digest)
+  // A foreign await has a place only where frames wait.
+  const failedAt = / at (?<place>\S+:\d+:\d+) \(/.exec(run.failure?.message ?? '')?.groups?.['place'] ?? null
+  if (run.digest !== native.digest && failedAt === null) {
     throw new UsageError('the lowered build gives another trace: this is a bug of Umbra')
-  return calls
+  }
+  return { calls, failedAt }
+}
+
+/** Where an error was thrown: in a file of the user's, if its stack leads to one. */
+function placeOf(failure: Error | null): string | null {
+  const stack = failure?.cause instanceof Error ? failure.cause.stack : failure?.stack
+  const places = [
+    ...(stack ?? '').matchAll(/(?<=[\s(])(?<path>(?:file:\/\/)?\/[^\s():]+):(?<line>\d+):(?<column>\d+)/g),
+  ]
+    .map(({ groups }) => groups as { path: string; line: string; column: string })
+    .map((one) => ({ ...one, path: one.path.startsWith('file:') ? fileURLToPath(one.path) : one.path }))
+  const own = places.find(
+    ({ path }) => !path.includes('/node_modules/') && !ours.some((folder) => path.startsWith(folder)),
+  )
+  if (own === undefined) return null
+  const { file, locate } = sourceOf(own.path)
+  const [line, column] = [Number(own.line), Number(own.column)]
+  const found = locate(line, column - 1)
+  return found === null ? `${file}:${line}:${column}` : `${file}:${found.line}:${found.column + 1}`
 }
 
 /** Functions that only pass an event on. */
 const RELAYS = /^(base|check\/(?!world|scenarios|museum)|cli)\b/
 const build = new URL('../', import.meta.url).href
+/** Built files, and what a stack calls them when it was mapped already. */
+const ours = ['../', '../../../src/'].map((path) => fileURLToPath(new URL(path, import.meta.url)))
 
 /** Finds the source line of a stack's innermost frame that says something. */
-class SourceLines {
+export class SourceLines {
   private readonly files = new Map<string, SourceFile>()
 
   ofCaller(): string | null {

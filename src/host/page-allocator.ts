@@ -20,6 +20,8 @@ const MAX_RECLAIM_ROUNDS = 64
 
 /** Who makes room. */
 export interface Reclaimer {
+  /** The running task is about to allocate, which may reclaim. @throws KernelBug I13 inside a hook */
+  mightReclaim(): void
   /** @returns true when trying again is worth while */
   directReclaim(order: number): Promise<boolean>
   /** Memory is getting scarce. */
@@ -72,6 +74,7 @@ export class PageAllocator {
    * @throws KernelError ENOMEM
    */
   async allocPages(order: number, kind: PageKind, owner: number): Promise<Pfn> {
+    this.reclaimer.mightReclaim()
     if (this.failures?.shouldFail(order, kind) === true) throw this.outOfMemory(order, kind)
     for (let round = 0; round < MAX_RECLAIM_ROUNDS; round++) {
       const pfn = this.takeBlock(order, kind, owner)

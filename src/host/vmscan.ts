@@ -7,7 +7,7 @@
  *    the last two, in the very step in which the page leaves the cache.
  * R3 Reclaim holds no lock that a callout could need: a page lock and rmap locks only.
  */
-import { KernelError } from '../base/index.ts'
+import { KernelBug, KernelError } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
 import { WaitQueue } from '../sched/index.ts'
 import type { Task } from '../sched/index.ts'
@@ -40,6 +40,21 @@ export class Reclaim implements Reclaimer {
     this.kernel = kernel
     this.isolationEnds = new WaitQueue(kernel.sched, 'end of another reclaim')
     this.kswapdWait = new WaitQueue(kernel.sched, 'kswapd')
+  }
+
+  /**
+   * Reclaim calls hooks, and a hook that waits for reclaim could wait for itself: a hook may only use `tryAllocPages`
+   * (lockdep's __mmu_notifier_invalidate_range_start_map within might_alloc).
+   * @throws KernelBug I13
+   */
+  mightReclaim(): void {
+    const { sched, srcu } = this.kernel
+    if (!sched.isRunning || !srcu.isHeldBy(sched.current)) return
+    throw new KernelBug(
+      `task ${sched.current.name} allocates memory inside a hook, and the allocation may reclaim: reclaim calls hooks; ` +
+        'allocate before, or take what is free with tryAllocPages',
+      'I13',
+    )
   }
 
   /** Makes room for an allocation that failed. @returns false when there is nothing to be had */

@@ -25,6 +25,7 @@ const CONFIG: SearchConfig = {
   schedules: 50,
   preemptions: 2,
   states: 20_000,
+  coverage: false,
 }
 
 /** Every state of a twin is a new world: only small ones in the default mode. */
