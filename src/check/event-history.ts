@@ -27,18 +27,20 @@ const SILENT = new Set(['sched_switch', 'mem_load', 'mem_store', 'srcu_read_lock
 
 export class EventHistory {
   static readonly opaque = true
-  private readonly ring: (PastEvent | undefined)[]
+  /** Grows up to `capacity`: most runs are short. */
+  private readonly ring: PastEvent[] = []
+  private readonly capacity: number
   private next = 0
 
   /** @param capacity events to keep */
   constructor(capacity: number = 8192) {
-    this.ring = Array.from({ length: capacity })
+    this.capacity = capacity
   }
 
   record(event: TraceEvent, stamp: TraceStamp): void {
     if (SILENT.has(event.name)) return
     this.ring[this.next] = { event, stamp }
-    this.next = (this.next + 1) % this.ring.length
+    this.next = (this.next + 1) % this.capacity
   }
 
   /** The last events that touched the page, oldest first. */

@@ -19,6 +19,7 @@ export class CheckReport {
   private readonly output: Output
   private readonly outcomes: Outcomes
   private schedules = 0
+  private states = 0
   private scenarios = 0
   private explored = 0
   private violated = 0
@@ -34,11 +35,12 @@ export class CheckReport {
   /** Prints what is known about a scenario. @param show prints what was found */
   async add({ scenario, units }: ScenarioUnits, show: (finding: Finding) => Promise<void>): Promise<void> {
     const { results, died } = this.outcomes
-    const { verdict, schedules, finding, missing, coverage } = conclude(units, results)
+    const { verdict, schedules, states, finding, missing, coverage } = conclude(units, results)
     if (coverage.length > 0) this.coverage.push({ scenario, data: joinCoverage(coverage) })
     const stopped = missing.length > 0
     this.scenarios++
     this.schedules += schedules
+    this.states += states
     if (!stopped) this.explored++
     if (finding !== null) {
       if (finding.invariant === null) this.failed++
@@ -46,7 +48,7 @@ export class CheckReport {
     }
     if (units.every(({ id }) => !results.has(id) && !died.has(id))) return
     const { output } = this
-    if (output.json) output.object({ type: 'scenario', name: scenario, verdict, schedules, stopped })
+    if (output.json) output.object({ type: 'scenario', name: scenario, verdict, schedules, states, stopped })
     else {
       const paint = finding === null ? output.chalk.green : output.chalk.red.bold
       output.line(`${scenario.padEnd(38)} ${paint(verdict)}${stopped ? ' (stopped)' : ''}`)
@@ -86,7 +88,7 @@ export class CheckReport {
 
   /** Prints the end. @param reason why the search ended early, or null */
   end(reason: string | null): ExitCode {
-    const { output, scenarios, schedules, violated, failed, lost } = this
+    const { output, scenarios, schedules, states, violated, failed, lost } = this
     const unfinished = scenarios - this.explored
     if (this.coverage.length > 0) this.printCoverage()
     const exitCode =
@@ -98,10 +100,22 @@ export class CheckReport {
             ? ExitCode.budget
             : ExitCode.consistent
     if (output.json) {
-      output.object({ type: 'verdict', exitCode, scenarios, schedules, violated, failed, lost, unfinished, reason })
+      output.object({
+        type: 'verdict',
+        exitCode,
+        scenarios,
+        schedules,
+        states,
+        violated,
+        failed,
+        lost,
+        unfinished,
+        reason,
+      })
       return exitCode
     }
     const parts = [plural(scenarios, 'scenario'), plural(schedules, 'schedule')]
+    if (states > 0) parts.push(plural(states, 'state'))
     if (unfinished > 0) parts.push(`${unfinished} not finished${reason === null ? '' : ` (${reason})`}`)
     if (lost > 0) parts.push(`${plural(lost, 'unit')} lost`)
     const message =

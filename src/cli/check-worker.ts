@@ -1,8 +1,8 @@
 /** A thread of `umbra check --workers`: runs units, each by itself. */
-import { runUnit } from '../check/index.ts'
 import type { SearchConfig, Unit, UnitResult } from '../check/index.ts'
 import { workerData } from 'piscina'
 import { SharedWords } from './check-budget.ts'
+import { runUnitOn } from './prover.ts'
 import { scenarioNamed } from './scenario-names.ts'
 
 /** What a thread is started with. */
@@ -18,5 +18,5 @@ const shared = new SharedWords(memory, buffer)
 /** Runs a unit. */
 export default async function work(unit: Unit): Promise<UnitResult> {
   const scenario = await scenarioNamed(unit.scenario)
-  return runUnit(scenario, unit, config, { stop: () => shared.isStopped(), onRun: () => shared.ran() })
+  return runUnitOn(scenario, unit, config, { stop: () => shared.isStopped(), onRun: () => shared.ran() })
 }

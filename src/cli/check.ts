@@ -57,13 +57,15 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   if (values.list) return list(output)
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
-  const { seed, depth, schedules, preemptions, coverage } = values
+  const { seed, depth, schedules, preemptions, states, coverage } = values
   const config: SearchConfig = {
-    policy: values.policy as SearchConfig['policy'],
+    // A proof restores states and makes no runs: there would be nothing to measure.
+    policy: coverage && values.policy === 'prove' ? 'all' : (values.policy as SearchConfig['policy']),
     seed,
     depth,
     schedules,
     preemptions,
+    states,
     coverage,
   }
   const plan = unitsOfShard(

@@ -136,8 +136,8 @@ const commands: Command[] = [
     details: [
       'A scenario is a small world of the real code and a few tasks that meet in it. Its runs differ only in who runs when; ' +
         'every one is audited at every step. What is found is made short and printed as a timeline, with the line that repeats it.',
-      'The verdict says what was run: "no violation in n schedules", or "no violation within k preemptions (N schedules)" ' +
-        'when every schedule with at most k preemptions was run.',
+      'The verdict says what was run: "proved: all N states" when every reachable state was visited; "no violation within k ' +
+        'preemptions (N states)", or (N schedules), when everything with at most k preemptions was; "no violation in n schedules".',
     ],
     operand: {
       name: 'NAME...',
@@ -151,10 +151,10 @@ const commands: Command[] = [
       list: { type: 'flag', summary: 'print the scenarios' },
       policy: {
         type: 'choice',
-        choices: ['pct', 'random', 'bounded', 'all'],
-        default: 'all',
+        choices: ['prove', 'pct', 'random', 'bounded', 'all'],
+        default: 'prove',
         summary:
-          'pct: few changes of random priorities; random: any switch anywhere; bounded: every schedule within --preemptions; all: one after the other',
+          'prove: a short hunt, then every reachable state, or those within --preemptions when --states are not enough; pct: few changes of random priorities; random: any switch anywhere; bounded: every schedule within --preemptions; all: these three, one after the other',
       },
       seed: { type: 'count', default: '1', summary: 'seed of pct and random; the same seed gives the same runs' },
       depth: {
@@ -172,10 +172,17 @@ const commands: Command[] = [
       },
       preemptions: {
         type: 'count',
-        default: '1',
+        default: '2',
         most: 10,
         summary: 'bound of the search over preemptions',
         placeholder: 'K',
+      },
+      states: {
+        type: 'count',
+        default: '100k',
+        least: 1,
+        summary: 'states that a proof may take; after that many, preemptions are bounded',
+        placeholder: 'N',
       },
       time: {
         type: 'count',
@@ -205,7 +212,7 @@ const commands: Command[] = [
       coverage: {
         type: 'flag',
         summary:
-          'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do',
+          'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do; a proof makes no runs, so prove becomes all',
       },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
     },

@@ -1,9 +1,12 @@
 /**
- * A loader hook that lowers rooms and named files as they are loaded, and puts the frames' seam in the scheduler's place.
+ * A loader hook for a second build of the same modules in one process: an address that ends in `?lowered` loads the
+ * lowered form of a module, and everything that it imports with it.
  *
  * Positions in reports are those of the TypeScript source when the map that tsc writes lies beside the file.
  *
  * R1 A file that cannot be lowered fails to load, with its position: nothing runs half lowered.
+ * R2 Lowered: the rooms below `guest`, the scenarios, the audits, whose state is part of a proof's, and every file outside
+ *    of Umbra and of packages. The rest of Umbra watches a run, or has no part in it.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap, register } from 'node:module'
@@ -11,50 +14,70 @@ import type { LoadHook, ResolveHook, SourceMapPayload } from 'node:module'
 import { dirname, relative, resolve as resolvePath } from 'node:path'
 import { fileURLToPath } from 'node:url'
 // Not through the room's index: the loader's thread needs the pass alone.
-import { lower } from '../check/lower/lower.ts'
 import type { Locate } from '../check/lower/lower.ts'
+import { LowerCache } from './lower-cache.ts'
 
 const build = new URL('../', import.meta.url).href
 const packageRoot = fileURLToPath(new URL('../', build))
-const rooms = ['base', 'sched', 'hardware', 'notifier', 'host', 'mmu'].map((room) => `${build}${room}/`)
+const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
+const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/', 'check/kernel-world.js']
+const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory', 'open-choices'].map(
+  (audit) => `check/${audit}.js`,
+)
+const lowered = [...rooms, ...parts, ...audits].map((path) => build + path)
 const nativeSeam = `${build}sched/park.js`
 const framesSeam = `${build}check/frames/park.js`
 const runtime = `${build}check/frames/runtime.js`
+const MARK = '?lowered'
 
-export interface LoweringOptions {
-  /** Addresses of further files to lower: scenarios, clients, worlds. */
-  readonly files: readonly string[]
+let cache: LowerCache | null = null
+
+/** Lets this process load lowered modules. Called once. */
+export function registerLowering(): void {
+  register(import.meta.url)
 }
 
-const files = new Set<string>()
-
-/** Lowers everything that this process loads from now on. */
-export function registerLowering(options: LoweringOptions): void {
-  register(import.meta.url, { data: options })
+/**
+ * The lowered form of a module, after `registerLowering`.
+ * @param url of the file
+ * @throws an error whose message begins with file, line and column, when it cannot be lowered
+ */
+export function importLowered(url: string): Promise<unknown> {
+  return import(url + MARK)
 }
 
-export function initialize(options: LoweringOptions): void {
-  for (const file of options.files) files.add(file)
+/** Is a file of Umbra lowered, when it is asked for? */
+export function isLowered(url: string): boolean {
+  return !url.startsWith(build) || lowered.some((path) => url.startsWith(path))
 }
 
 export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   const found = await nextResolve(specifier, context)
-  return found.url === nativeSeam ? { ...found, url: framesSeam } : found
+  const isWanted = context.parentURL?.endsWith(MARK) === true && /^file:(?!.*\/node_modules\/).*\.m?js$/.test(found.url)
+  if (!isWanted) return found
+  return { ...found, url: (found.url === nativeSeam ? framesSeam : found.url) + MARK }
 }
 
 export const load: LoadHook = async (url, context, nextLoad) => {
-  const isLowered = files.has(url) || rooms.some((room) => url.startsWith(room))
-  if (!isLowered || !url.endsWith('.js')) return nextLoad(url, context)
-  const path = fileURLToPath(url)
-  const { file, locate } = sourceOf(path)
-  const text = readFileSync(path, 'utf8').replace(/^\/\/# sourceMappingURL=.*$/m, '')
-  return { format: 'module', source: lower(text, file, runtime, locate).code, shortCircuit: true }
+  if (!url.endsWith(MARK)) return nextLoad(url, context)
+  const address = url.slice(0, -MARK.length)
+  if (!isLowered(address)) return nextLoad(url, context)
+  const path = fileURLToPath(address)
+  const text = readFileSync(path, 'utf8')
+  const map = existsSync(`${path}.map`) ? readFileSync(`${path}.map`, 'utf8') : ''
+  cache ??= new LowerCache()
+  const source = await cache.get([path, process.cwd(), map, text], async () => {
+    const { lower } = await import('../check/lower/lower.ts')
+    const { file, locate } = sourceOf(path, map)
+    return lower(text.replace(/^\/\/# sourceMappingURL=.*$/m, ''), file, runtime, locate).code
+  })
+  return { format: 'module', source, shortCircuit: true }
 }
 
 /** The source that a file was made from, as reports name it. */
-function sourceOf(path: string): { readonly file: string; readonly locate: Locate } {
-  if (!existsSync(`${path}.map`)) return { file: shortName(path), locate: () => null }
-  const payload = JSON.parse(readFileSync(`${path}.map`, 'utf8')) as SourceMapPayload
+function sourceOf(path: string, mapText: string): { readonly file: string; readonly locate: Locate } {
+  if (mapText === '') return { file: shortName(path), locate: () => null }
+  const payload = JSON.parse(mapText) as SourceMapPayload
   const map = new SourceMap(payload)
   return {
     file: shortName(resolvePath(dirname(path), payload.sourceRoot ?? '', payload.sources[0] ?? path)),

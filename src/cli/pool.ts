@@ -4,10 +4,10 @@
  * R1 Both give the same results; a pool gives them in another order.
  */
 import { Piscina } from 'piscina'
-import { runUnit } from '../check/index.ts'
 import type { Scenario, SearchConfig, Unit, UnitResult } from '../check/index.ts'
 import type { SharedWords } from './check-budget.ts'
 import type { WorkerSetup } from './check-worker.ts'
+import { runUnitOn } from './prover.ts'
 
 export interface UnitPool {
   /** Units that run at the same time. */
@@ -36,7 +36,7 @@ export class LocalPool implements UnitPool {
 
   run(unit: Unit): Promise<UnitResult> {
     const scenario = this.scenarios.get(unit.scenario)!
-    return runUnit(scenario, unit, this.config, { stop: this.stop, onRun: this.onRun })
+    return runUnitOn(scenario, unit, this.config, { stop: this.stop, onRun: this.onRun })
   }
 
   close(): Promise<void> {

@@ -65,6 +65,9 @@ export type PageKind = (typeof PAGE_KINDS)[number]
 /** What an rmap walk starts from. */
 export type PageMapping = AnonVma | AddressSpace | StableNode
 
+/** An array without holes; a world is made often enough for `Array.from` to show. */
+const nulls = <T>(length: number): (T | null)[] => new Array<T | null>(length).fill(null)
+
 export class PageMap {
   /** Frames in all. Immutable. */
   readonly frames: number
@@ -94,8 +97,8 @@ export class PageMap {
     this.private = new Int32Array(frames)
     this.kind = new Uint8Array(frames)
     this.owner = new Int32Array(frames)
-    this.mapping = Array.from({ length: frames }, () => null)
-    this.locks = Array.from({ length: frames }, () => null)
+    this.mapping = nulls(frames)
+    this.locks = nulls(frames)
   }
 
   /** All flags of `mask` set? */

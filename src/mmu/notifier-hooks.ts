@@ -71,18 +71,20 @@ export class KvmMmuNotifier implements MmuNotifierOps {
       await this.lockMmu()
       vm.invalidation.bumpSeq()
       this.invalidatePfnCaches(address, address + 1)
-      const before = vm.stats.changePteRewritten
+      let changed = 0
       let flushFirst = Infinity
       let flushEnd = 0
       for (; at !== -1; at = active.nextInHva(at + 1, address, address + 1)) {
         const slot = active.byHva[at]!
         const frame = slot.gfnOfHva(address)
-        if (this.changePteInSlot(slot, frame, pte) === 0) continue
+        const before = vm.stats.changePteRewritten
+        const isFlushDue = this.changePteInSlot(slot, frame, pte) !== 0
+        changed += vm.stats.changePteRewritten - before
+        if (!isFlushDue) continue
         flushFirst = Math.min(flushFirst, frame)
         flushEnd = Math.max(flushEnd, frame + 1)
       }
       if (flushFirst < flushEnd) await vm.flush.remoteGfns(flushFirst, flushEnd - flushFirst)
-      const changed = vm.stats.changePteRewritten - before
       if (changed === 0) vm.stats.changePteIgnored++
       vm.mmuLock.unlock()
       if (vm.trace.on) vm.trace.emit({ name: 'kvm_set_spte_hva', vm: vm.id, hva: address, changed })

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { planUnits } from '../../src/check/index.ts'
-import { progressText, schedulesLeft } from '../../src/cli/progress.ts'
+import { progressText, proofText, schedulesLeft } from '../../src/cli/progress.ts'
 import { PAGE_FLAG_NAMES, PG_ANON, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE } from '../../src/host/index.ts'
 import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
@@ -44,16 +44,16 @@ function folder(t: ExecutionContext): string {
 }
 
 test('exit codes of check: 0 clean, 1 violated, 2 bad input, 3 budget, 4 failed', async (t) => {
-  const zero = await umbra(['check', clean, '--schedules', '20'])
+  const zero = await umbra(['check', clean, '--policy', 'all', '--schedules', '20'])
   t.is(zero.code, 0, zero.err)
-  t.regex(zero.out, /#clean +no violation within 1 preemption \(4 schedules\); no violation in 15 schedules\n/)
-  t.regex(zero.out, /\nno violation: 1 scenario, 21 schedules\n$/)
-  const one = await umbra(['check', clean, broken, failing, '--schedules', '20'])
+  t.regex(zero.out, /#clean +no violation within 2 preemptions \(6 schedules\); no violation in 15 schedules\n/)
+  t.regex(zero.out, /\nno violation: 1 scenario, 27 schedules\n$/)
+  const one = await umbra(['check', clean, broken, failing, '--policy', 'all', '--schedules', '20'])
   t.is(one.code, 1)
   t.regex(one.out, /#broken +I1 violated after \d+ schedules?\n/)
   t.regex(one.out, /\numbra replay \S+#broken u1:\S+ --digest [0-9a-f]{8}\n/)
   t.regex(one.out, /\nVIOLATION in 1 scenario: 3 scenarios/)
-  const four = await umbra(['check', failing, '--schedules', '20'])
+  const four = await umbra(['check', failing, '--policy', 'all', '--schedules', '20'])
   t.is(four.code, 4)
   t.regex(four.out, /#failing +failed: .*the steps alternate/)
   for (const [args, message] of [
@@ -67,13 +67,13 @@ test('exit codes of check: 0 clean, 1 violated, 2 bad input, 3 budget, 4 failed'
     t.is(two.code, 2, two.out)
     t.regex(two.err, message)
   }
-  const three = await umbra(['check', clean, '--memory', '16', '--schedules', '10k'])
+  const three = await umbra(['check', clean, '--policy', 'all', '--memory', '16', '--schedules', '10k'])
   t.is(three.code, 3)
   t.regex(three.out, /\(stopped\)\nno violation: 1 scenario, \d+ schedules?, 1 not finished \(memory is used up\)\n$/)
 })
 
 test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t) => {
-  const { out } = await umbra(['check', broken, '--json'])
+  const { out } = await umbra(['check', broken, '--policy', 'all', '--json'])
   const command = String(objects(out).find(({ type }) => type === 'counterexample')!['replay'])
     .split(' ')
     .slice(1)
@@ -102,7 +102,7 @@ const verdicts = (text: string): unknown[] => objects(text).filter(({ type }) =>
 test('shards merged are the whole; what is missing is named; strangers are refused', async (t) => {
   const path = folder(t)
   const at = (name: string): string => join(path, name)
-  const args = ['check', clean, broken, '--schedules', '60']
+  const args = ['check', clean, broken, '--policy', 'all', '--schedules', '60']
   await umbra([...args, '--out', at('whole')])
   for (const shard of ['1', '2']) t.true((await umbra([...args, '--shard', `${shard}/2`, '--out', at(shard)])).code < 2)
   const whole = await umbra(['merge', at('whole'), '--json'])
@@ -171,12 +171,21 @@ test('progress on a terminal: rate, and an estimate of what is left; none elsewh
   t.is((await umbra([...args, '--schedules', '20', '--json'], true)).err, '')
   t.is(progressText('[1/2]', 500, 1000, 2000), '[1/2] 500 schedules, 250 a second, about 1,000 left (4 s)')
   t.is(progressText('[1/2]', 500, Infinity, 2000), '[1/2] 500 schedules, 250 a second')
+  t.is(proofText('[3/6]', 1200, 2, 3, 4000), '[3/6] 1,200 states, about 3 proofs left (6 s)')
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
-  const config = { policy: 'all', seed: 1, depth: 0, schedules: 400, preemptions: 1, coverage: false } as const
+  const config = {
+    policy: 'all',
+    seed: 1,
+    depth: 0,
+    schedules: 400,
+    preemptions: 1,
+    states: 1,
+    coverage: false,
+  } as const
   const units = planUnits('x', config)
-  const done = { schedules: 30, complete: true, finding: null, coverage: null }
+  const done = { schedules: 30, states: 0, complete: true, finding: null, coverage: null }
   t.is(schedulesLeft(units, []), 200 + 100 + 400)
   t.is(schedulesLeft(units, [{ ...done, unit: 'y bounded 0', words: 'no violation' }]), 200 + 100 + 30)
   t.is(schedulesLeft([], [], { schedules: 3, left: () => 7.4 }), 7)

@@ -13,7 +13,7 @@ function small(name: string, end: Step, step: Step = () => undefined): Scenario 
     what: 'two tasks of two steps',
     invariants: ['I1'],
     world: { vm: null, pages: 1 },
-    setup: () => Promise.resolve([]),
+    setup: async () => [],
     tasks: {
       a: async ({ kernel }, order) => {
         order.push('a1')
@@ -27,10 +27,7 @@ function small(name: string, end: Step, step: Step = () => undefined): Scenario 
         order.push('b2')
       },
     },
-    end: (_world, order) => {
-      end(order)
-      return Promise.resolve()
-    },
+    end: async (_world, order) => end(order),
   })
 }
 

@@ -6,13 +6,14 @@
  */
 import type { CoverageData } from '../coverage/index.ts'
 import type { Finding, Unit, UnitResult } from './unit.ts'
-import { huntVerdict } from './verdict.ts'
+import { counted, huntVerdict, isProof } from './verdict.ts'
 
 /** What the units of one scenario came to. */
 export interface Conclusion {
   /** The exact words. */
   readonly verdict: string
   readonly schedules: number
+  readonly states: number
   /** The first thing found, or null. */
   readonly finding: Finding | null
   /** Units that are needed and were not run, or not to their end. */
@@ -39,6 +40,7 @@ export function conclude(units: readonly Unit[], results: UnitResults): Conclusi
   const missing: Unit[] = []
   const coverage: CoverageData[] = []
   let schedules = 0
+  let states = 0
   let hunted = 0
   let finding: Finding | null = null
   for (const unit of units) {
@@ -47,17 +49,21 @@ export function conclude(units: readonly Unit[], results: UnitResults): Conclusi
     if (result === undefined) continue
     schedules += result.schedules
     if (result.coverage !== null) coverage.push(result.coverage)
+    states += result.states
     if (result.words === null) hunted += result.schedules
     else if (result.words !== '') words.push(result.words)
     finding = result.finding
     if (finding !== null) break
   }
-  if (finding !== null) return { verdict: findingVerdict(finding, schedules), schedules, finding, missing, coverage }
-  if (hunted > 0) words.push(huntVerdict({ schedules: hunted, found: null, complete: false }))
-  return { verdict: words.join('; ') || 'no schedule was run', schedules, finding, missing, coverage }
+  if (finding !== null) {
+    return { verdict: findingVerdict(finding, schedules, states), schedules, states, finding, missing, coverage }
+  }
+  if (hunted > 0 && !words.some(isProof)) words.push(huntVerdict({ schedules: hunted, found: null, complete: false }))
+  return { verdict: words.join('; ') || 'no schedule was run', schedules, states, finding, missing, coverage }
 }
 
-function findingVerdict({ invariant, what }: Finding, schedules: number): string {
+function findingVerdict({ invariant, what }: Finding, schedules: number, states: number): string {
   if (invariant === null) return `failed: ${what}`
-  return `${invariant} violated after ${schedules} schedule${schedules === 1 ? '' : 's'}`
+  const after = [counted(schedules, 'schedule'), ...(states > 0 ? [counted(states, 'state')] : [])]
+  return `${invariant} violated after ${after.join(' and ')}`
 }

@@ -14,6 +14,8 @@ export interface ExploreOptions extends Omit<HuntOptions, 'policy' | 'first'> {
   readonly policy?: SearchConfig['policy']
   /** Bound of the search over preemptions. Default 1. */
   readonly preemptions?: number
+  /** States that a proof may take, in a lowered build. Default 1,000,000. */
+  readonly states?: number
 }
 
 export interface ExploreReport {
@@ -30,8 +32,14 @@ export interface ExploreReport {
 /** Explores one scenario as far as the options go. */
 export async function explore(scenario: Scenario, options: ExploreOptions = {}): Promise<ExploreReport> {
   const policy = options.policy ?? 'all'
-  const { seed = 1, depth = 0, preemptions = 1, schedules = policy === 'bounded' ? Infinity : 300 } = options
-  const config = { policy, seed, depth, schedules, preemptions, coverage: false }
+  const {
+    seed = 1,
+    depth = 0,
+    preemptions = 1,
+    states = 1_000_000,
+    schedules = policy === 'bounded' ? Infinity : 300,
+  } = options
+  const config = { policy, seed, depth, schedules, preemptions, states, coverage: false }
   const units = planUnits(scenario.name, config)
   const results = new Map<string, UnitResult>()
   let base = 0

@@ -56,6 +56,9 @@ export class LiveWorld {
   private readonly policy: LeavesOpen
   private readonly run: StartedRun
   private readonly sched: Scheduler
+  /** Of the last step: masks of the tasks that ran, and of those that could not at some moment. */
+  ran = 0
+  stopped = 0
 
   private constructor(run: StartedRun, policy: LeavesOpen, names: Names) {
     this.run = run
@@ -125,6 +128,8 @@ export class LiveWorld {
     policy.hasEnded = false
     policy.failure = null
     const wasEnding = this.isEnding
+    this.ran = 0
+    this.stopped = 0
     this.answer(answer)
     while (this.answers === 1 && (wasEnding || !this.isEnding)) this.answer(0)
     try {
@@ -142,7 +147,18 @@ export class LiveWorld {
     }
   }
 
+  /** Counts the events from now on. */
+  countEvents(): () => number {
+    let count = 0
+    this.run.kernel.trace.attach(() => count++, { accesses: true })
+    return () => count
+  }
+
   private answer(answer: number): void {
+    let able = 0
+    for (const { pid } of this.sched.candidates) able |= 1 << (pid & 31)
+    this.stopped |= ~able
+    this.ran |= 1 << (this.runner(answer) & 31)
     this.policy.open = null
     this.sched.answer(answer)
     if (this.policy.open === null && !this.policy.hasEnded) {

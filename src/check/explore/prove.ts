@@ -5,47 +5,75 @@
  * decision is tried: the state is restored, the answer given, and the step runs to the next decision.
  *
  * R1 A state whose hash was seen before is not looked at again: what can follow it was, or will be, tried from the first.
- * R2 `replay` finds the same states without restoring any: each transition is a new world that repeats its prefix.
+ * R2 With a bound, a state is known with the task that could have gone on, and looked at again when it was reached with
+ *    fewer preemptions.
+ * R3 `replay` finds the same states without restoring any: each transition is a new world that repeats its prefix.
  */
+import { KernelBug } from '../../base/index.ts'
 import { hostTurn } from '../../sched/index.ts'
-import { Names } from '../frames/state-hash.ts'
 import type { Snapshot } from '../frames/snapshots.ts'
+import { Names } from '../frames/state-hash.ts'
 import type { Scenario } from '../scenario.ts'
 import type { WorldParts } from '../world.ts'
 import { LiveWorld } from './live-world.ts'
 import type { TakenValue } from './live-world.ts'
-import { StateTable } from './state-table.ts'
+import { StateGraph } from './state-graph.ts'
+import type { Step } from './state-graph.ts'
+import { StateTable, grown } from './state-table.ts'
 
 export interface ProveOptions {
   readonly parts?: WorldParts
+  /** Preemptions on a path, at most. Default: no bound. */
+  readonly bound?: number
   /** States at most. Default: no limit. */
   readonly states?: number
   /** Asked now and then: true ends the search. */
   readonly stop?: () => boolean
+  /** Told now and then. */
+  readonly onStates?: (states: number) => void
+  /** `snapshots` restores states; `replay` repeats the run up to them in a new world each time. Default `snapshots`. */
+  readonly engine?: 'snapshots' | 'replay'
 }
 
 export interface ProveResult {
-  /** Distinct states. */
+  /** Distinct states; within a bound, with the task that could have gone on. */
   readonly states: number
   readonly transitions: number
   /** The longest path, in states. */
   readonly depth: number
-  /** Every reachable state was visited. */
+  /** Every reachable state was visited, or every one within the bound. */
   readonly complete: boolean
+  /** Bytes for what is known of the states. */
+  readonly bytes: number
   /** The schedule of a run that breaks something, and what it was; null when there is none. */
   readonly found: { readonly schedule: string; readonly failure: unknown } | null
 }
 
 /** Transitions between two turns of the surrounding program. */
 const TURN = 64
+/** Events of a run that replay calls endless, and some more. */
+const ENDLESS = 20_500
 
 /** A state on the path from the start. */
 interface Level {
   readonly snapshot: Snapshot
   readonly state: number
   readonly answers: number
+  /** Preemptions on the way here. */
+  readonly spent: number
+  /** At a switch point: any answer but the first is a preemption. */
+  readonly isPoint: boolean
+  /** The answer to try next, and the open choices of its step. */
   answer: number
   plan: readonly number[]
+  /** The step that is being explored. */
+  taken: Taken | null
+}
+
+/** A step, as it is repeated. */
+interface Taken {
+  readonly answer: number
+  readonly plan: readonly number[]
 }
 
 /** The next plan for the open choices of a step, or null when all were tried. */
@@ -57,48 +85,152 @@ function nextValues(taken: readonly TakenValue[]): readonly number[] | null {
   return null
 }
 
+class Search {
+  private readonly scenario: Scenario
+  private readonly options: ProveOptions
+  private readonly names = new Names()
+  private readonly table = new StateTable()
+  private readonly graph = new StateGraph()
+  /** With a bound: the fewest preemptions with which a state was reached. */
+  private spent: Int32Array = new Int32Array(1024)
+  /** How each state was reached first. */
+  private readonly reached: { readonly from: number; readonly taken: Taken | null }[] = []
+  /** Steps that made open choices, by their states. */
+  private readonly plans = new Map<string, readonly number[]>()
+  private readonly path: Level[] = []
+  private world: LiveWorld
+  private transitions = 0
+  private depth = 0
+
+  constructor(scenario: Scenario, options: ProveOptions) {
+    this.scenario = scenario
+    this.options = options
+    this.world = this.newWorld()
+  }
+
+  async run(): Promise<ProveResult> {
+    const { states = Infinity, stop, onStates } = this.options
+    if (this.world.failure !== null) return this.result(false, this.world.failure)
+    if (this.world.answers > 0) this.enter(0)
+    let isThere = true
+    for (let level = this.path.at(-1); level !== undefined; level = this.path.at(-1)) {
+      if (!this.hasNext(level)) {
+        this.path.pop()
+        isThere = false
+        continue
+      }
+      if (this.table.size > states) return this.result(false)
+      if (this.transitions % TURN === 0) {
+        await hostTurn()
+        onStates?.(this.table.size)
+        if (stop?.() === true) return this.result(false)
+      }
+      if (!isThere) this.goTo(level)
+      const end = this.take(level)
+      if (end === 'failed') return this.result(false, this.world.failure)
+      isThere = end === 'entered'
+    }
+    const round = this.options.bound === undefined ? this.graph.livelock(this.table.size) : null
+    if (round === null) return this.result(true)
+    this.goRound(round)
+    return this.result(false, new KernelBug('livelock: these tasks can go round for ever, each in its turn', 'I11'))
+  }
+
+  private hasNext(level: Level): boolean {
+    const { bound = Infinity } = this.options
+    return level.answer < level.answers && level.spent + costOf(level) <= bound
+  }
+
+  /** Explores one step from where the world stands. */
+  private take(level: Level): 'entered' | 'known' | 'failed' {
+    const { world } = this
+    this.transitions++
+    const { answer, plan, state } = level
+    const spent = level.spent + costOf(level)
+    level.taken = { answer, plan }
+    const end = world.step(answer, plan)
+    const values = world.values.map(({ choice }) => choice)
+    const next = nextValues(world.values)
+    if (next === null) level.answer++
+    level.plan = next ?? []
+    if (end === 'failed') return 'failed'
+    if (end === 'ended') return 'known'
+    const isNew = this.enter(spent)
+    const to = this.table.last
+    this.graph.add({ from: state, to, answer }, world.ran, world.stopped)
+    if (values.length > 0) this.plans.set(`${state} ${to} ${answer}`, values)
+    return isNew ? 'entered' : 'known'
+  }
+
+  /** Captures where the world stands, and puts it on the path unless it is known. */
+  private enter(spent: number): boolean {
+    const { world, table, path } = this
+    const { bound } = this.options
+    const snapshot = world.snapshots.capture()
+    const salt = bound === undefined ? 0 : world.current
+    let isNew = table.add(snapshot.a ^ Math.imul(salt, 0x9e37_79b1), snapshot.b)
+    const state = table.last
+    if (isNew) {
+      if (state === this.spent.length) this.spent = grown(this.spent)
+      const last = path.at(-1)
+      this.reached.push({ from: last?.state ?? -1, taken: last?.taken ?? null })
+    } else if (bound !== undefined && spent < this.spent[state]!) isNew = true
+    if (!isNew) return false
+    this.spent[state] = spent
+    const isPoint = world.current !== 0
+    path.push({ snapshot, state, answers: world.answers, spent, isPoint, answer: 0, plan: [], taken: null })
+    this.depth = Math.max(this.depth, path.length)
+    return true
+  }
+
+  private goTo(level: Level): void {
+    if (this.options.engine !== 'replay') {
+      this.world.snapshots.restore(level.snapshot)
+      return
+    }
+    this.world = this.newWorld()
+    for (const { taken } of this.path.slice(0, -1)) this.world.step(taken!.answer, taken!.plan)
+  }
+
+  /** Runs to a cycle, and round it until the run counts as endless. */
+  private goRound(round: readonly Step[]): void {
+    const way: Taken[] = []
+    for (let state = round[0]!.from; state > 0;) {
+      const { from, taken } = this.reached[state]!
+      way.push(taken!)
+      state = from
+    }
+    this.world = this.newWorld()
+    for (const { answer, plan } of way.toReversed()) this.world.step(answer, plan)
+    const events = this.world.countEvents()
+    while (events() < ENDLESS) {
+      const before = events()
+      for (const { from, to, answer } of round) {
+        this.world.step(answer, this.plans.get(`${from} ${to} ${answer}`) ?? [])
+      }
+      if (events() === before) return
+    }
+  }
+
+  private newWorld(): LiveWorld {
+    return LiveWorld.open(this.scenario, this.options.parts ?? {}, this.names)
+  }
+
+  private result(complete: boolean, failure: unknown = null): ProveResult {
+    return {
+      states: this.table.size,
+      transitions: this.transitions,
+      depth: this.depth,
+      complete,
+      bytes: this.table.bytes + this.graph.bytes,
+      found: failure === null ? null : { schedule: this.world.schedule, failure },
+    }
+  }
+}
+
+const costOf = ({ isPoint, answer }: Level): number => (isPoint && answer > 0 ? 1 : 0)
+
 /** Visits every reachable state. @throws KernelError EINVAL for a scenario whose states cannot be captured, with the path */
 export async function prove(scenario: Scenario, options: ProveOptions = {}): Promise<ProveResult> {
-  const names = new Names()
-  const table = new StateTable()
-  const world = LiveWorld.open(scenario, options.parts ?? {}, names)
-  const path: Level[] = []
-  let transitions = 0
-  let depth = 0
-  const most = options.states ?? Infinity
-  const result = (complete: boolean, found: ProveResult['found'] = null): ProveResult => ({
-    states: table.size,
-    transitions,
-    depth,
-    complete,
-    found,
-  })
-  const enter = (): void => {
-    const snapshot = world.snapshots.capture()
-    if (!table.add(snapshot.a, snapshot.b)) return
-    path.push({ snapshot, state: table.last, answers: world.answers, answer: 0, plan: [] })
-    depth = Math.max(depth, path.length)
-  }
-  if (world.failure !== null) return result(false, { schedule: world.schedule, failure: world.failure })
-  enter()
-  for (let level = path.at(-1); level !== undefined; level = path.at(-1)) {
-    if (level.answer === level.answers) {
-      path.pop()
-      continue
-    }
-    if (table.size > most) return result(false)
-    if (transitions % TURN === 0) {
-      await hostTurn()
-      if (options.stop?.() === true) return result(false)
-    }
-    world.snapshots.restore(level.snapshot)
-    transitions++
-    const end = world.step(level.answer, level.plan)
-    const plan = nextValues(world.values)
-    if (plan === null) level.answer++
-    level.plan = plan ?? []
-    if (end === 'failed') return result(false, { schedule: world.schedule, failure: world.failure })
-    if (end === 'open') enter()
-  }
-  return result(true)
+  return new Search(scenario, options).run()
 }

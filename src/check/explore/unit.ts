@@ -5,18 +5,23 @@
  * R2 A result is plain data, so that it can be sent to another thread and kept in a file.
  * R3 Units of one scenario are in order. What follows the first one that found something is not needed.
  */
+import { KernelError } from '../../base/index.ts'
+import { decodeSchedule, replay } from '../../sched/index.ts'
 import { Coverage } from '../coverage/index.ts'
 import type { CoverageData } from '../coverage/index.ts'
+import { findingOf } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import { searchBounded } from './bounded-search.ts'
 import { hunt } from './hunt.ts'
 import type { SearchOptions } from './hunt.ts'
+import { prove } from './prove.ts'
+import type { ProveResult } from './prove.ts'
 import { shrink } from './shrink.ts'
 import type { Counterexample } from './shrink.ts'
-import { boundedVerdict } from './verdict.ts'
+import { boundedVerdict, provedVerdict, statesVerdict } from './verdict.ts'
 
-/** Ways to search, in the order in which `all` uses them. */
-export const SEARCH_POLICIES = ['pct', 'random', 'bounded'] as const
+/** Ways to search: the first three in the order in which `all` uses them, and the one that needs a lowered build. */
+export const SEARCH_POLICIES = ['pct', 'random', 'bounded', 'prove'] as const
 export type SearchPolicy = (typeof SEARCH_POLICIES)[number]
 
 /** What a search is asked for. Two results can be put together only if they are of the same configuration. */
@@ -31,6 +36,8 @@ export interface SearchConfig {
   readonly preemptions: number
   /** Measure what the runs reach. */
   readonly coverage: boolean
+  /** States that a proof may take. Beyond, preemptions are bounded, and each bound may take as many. */
+  readonly states: number
 }
 
 export interface Unit {
@@ -56,6 +63,8 @@ export interface UnitResult {
   /** Id of the unit. */
   readonly unit: string
   readonly schedules: number
+  /** States that were visited; 0 for a search that makes runs. */
+  readonly states: number
   /** False: it was stopped before its end. */
   readonly complete: boolean
   readonly finding: Finding | null
@@ -75,6 +84,8 @@ export function planUnits(scenario: string, config: SearchConfig): Unit[] {
     units.push({ id: `${scenario} ${policy} ${first}`, scenario, policy, first, count })
   }
   const { policy, schedules } = config
+  // What few ordered events can break is found before a proof has begun.
+  if (policy === 'prove') add('pct', 0, Math.min(UNIT_SCHEDULES, schedules))
   for (const kind of ['pct', 'random'] as const) {
     if (policy !== 'all' && policy !== kind) continue
     const share = policy === 'all' ? Math.ceil(schedules / (kind === 'pct' ? 2 : 4)) : schedules
@@ -83,12 +94,14 @@ export function planUnits(scenario: string, config: SearchConfig): Unit[] {
   }
   // One tree, walked in one order: not split.
   if (policy === 'all' || policy === 'bounded') add('bounded', 0, schedules)
+  if (policy === 'prove') add('prove', 0, schedules)
   return units
 }
 
 /** What a search in one unit came to, before it is shrunk. */
 interface Searched {
   readonly schedules: number
+  readonly states?: number
   readonly found: Run | null
   readonly complete: boolean
   readonly words: string | null
@@ -121,7 +134,64 @@ async function boundedUnit(
   return { schedules, found, complete: found !== null || result.complete || schedules >= count, words }
 }
 
-const SEARCHES: Readonly<Record<SearchPolicy, Search>> = { pct: huntUnit, random: huntUnit, bounded: boundedUnit }
+/** Where states cannot be seen, schedules are counted instead. */
+async function proveUnit(
+  scenario: Scenario,
+  unit: Unit,
+  config: SearchConfig,
+  options: SearchOptions,
+): Promise<Searched> {
+  try {
+    return await searchStates(scenario, config, options)
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error
+    const searched = await boundedUnit(scenario, unit, { ...config, policy: 'bounded' }, options)
+    return { ...searched, words: `${searched.words ?? ''}, not proved: ${error.message}` }
+  }
+}
+
+async function searchStates(
+  scenario: Scenario,
+  { states, preemptions }: SearchConfig,
+  options: SearchOptions,
+): Promise<Searched> {
+  let visited = 0
+  const searched = async (result: ProveResult, complete: boolean, words: string): Promise<Searched> => {
+    const found = result.found === null ? null : await rerun(scenario, result.found, options)
+    return { schedules: 0, states: visited, found, complete: complete || found !== null, words }
+  }
+  const whole = await prove(scenario, { ...options, states })
+  visited += whole.states
+  if (whole.complete) return searched(whole, true, provedVerdict(whole.states))
+  if (whole.found !== null || options.stop?.() === true) return searched(whole, false, statesVerdict(null, visited))
+  let words = statesVerdict(null, visited)
+  for (let bound = 0; bound <= preemptions; bound++) {
+    const within = await prove(scenario, { ...options, states, bound })
+    visited += within.states
+    if (within.complete) words = statesVerdict(bound, within.states)
+    else return searched(within, options.stop?.() !== true, words)
+  }
+  return searched(whole, true, words)
+}
+
+/** A run of the schedule that a search over states has found: it must break the same. */
+async function rerun(
+  scenario: Scenario,
+  found: NonNullable<ProveResult['found']>,
+  { parts = {} }: SearchOptions,
+): Promise<Run> {
+  const run = await scenario.run(replay(decodeSchedule(found.schedule)), { parts })
+  if (findingOf(run) !== null) return run
+  const what = found.failure instanceof Error ? found.failure.message : String(found.failure)
+  return { ...run, failure: new Error(`only the search over states sees it: ${what}`) }
+}
+
+const SEARCHES: Readonly<Record<SearchPolicy, Search>> = {
+  pct: huntUnit,
+  random: huntUnit,
+  bounded: boundedUnit,
+  prove: proveUnit,
+}
 
 /** Runs one unit; shrinks what it finds. */
 export async function runUnit(
@@ -132,9 +202,10 @@ export async function runUnit(
 ): Promise<UnitResult> {
   const watched = config.coverage ? new Coverage() : null
   const scenario = watched?.watch(target) ?? target
-  const { found, schedules, complete, words } = await SEARCHES[unit.policy](scenario, unit, config, options)
+  const search = SEARCHES[unit.policy]
+  const { found, schedules, complete, words, states = 0 } = await search(scenario, unit, config, options)
   const coverage = watched?.data() ?? null
-  if (found === null) return { unit: unit.id, schedules, complete, finding: null, words, coverage }
+  if (found === null) return { unit: unit.id, schedules, states, complete, finding: null, words, coverage }
   const { parts, stop } = options
   const { run, ...measured } = await shrink(target, found, {
     ...(parts === undefined ? {} : { parts }),
@@ -143,5 +214,5 @@ export async function runUnit(
   const { violation, failure, schedule } = run
   const what = violation?.what ?? failure?.message ?? ''
   const finding = { invariant: violation?.invariant ?? null, what, schedule, ...measured }
-  return { unit: unit.id, schedules, complete, finding, words, coverage }
+  return { unit: unit.id, schedules, states, complete, finding, words, coverage }
 }

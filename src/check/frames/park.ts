@@ -4,7 +4,7 @@
  * R1 `step` only names the task that runs next: the one that runs now must reach its park first.
  * R2 A task is one chain of frames: a parked call that nobody awaits is an error.
  */
-import { Frame, ForeignAwait, PARKED, placeOf, resume, running } from './runtime.ts'
+import { Frame, ForeignAwait, PARKED, resume, running } from './runtime.ts'
 
 /** What the runtime needs to resume a task. Its frames are the task's control state. */
 export class TaskHandle {
@@ -68,18 +68,35 @@ function runTask(handle: TaskHandle): void {
 function advance(handle: TaskHandle): { readonly failure: unknown } | null {
   running.inTask = true
   running.leaf = null
+  running.lost = null
   try {
     const frame = handle.leaf === null ? (handle.body?.() as unknown) : resume(handle.leaf)
     if (!(frame instanceof Frame)) return notLowered(frame)
+    if (frame.value instanceof ForeignAwait) return outcomeOf(frame)
+    if (running.lost !== null) return unawaited(handle.root ?? frame, [running.lost, running.leaf!])
     const ended = frame === (handle.root ?? frame) && frame.state !== 'active'
     if (!ended) return parkedAt(handle, frame)
     if (frame.state === 'threw' || running.leaf === null) return outcomeOf(frame)
-    return { failure: new ForeignAwait('a call that nobody awaits parked', running.leaf) }
+    return unawaited(frame, [running.leaf])
   } catch (failure) {
     return { failure }
   } finally {
     running.inTask = false
   }
+}
+
+/** Names the call among those that parked which is not of the task's own chain. */
+function unawaited(root: Frame, parked: readonly Frame[]): { readonly failure: unknown } {
+  const calls = parked.map(rootOf)
+  return {
+    failure: new ForeignAwait('a call that nobody awaits parked', calls.find((one) => one !== root) ?? calls[0]!),
+  }
+}
+
+function rootOf(leaf: Frame): Frame {
+  let root = leaf
+  while (root.parent !== null) root = root.parent
+  return root
 }
 
 function outcomeOf(frame: Frame): { readonly failure: unknown } {
@@ -100,11 +117,8 @@ function parkedAt(handle: TaskHandle, stopped: Frame): { readonly failure: unkno
       failure: new ForeignAwait('it waits for a call that parked while nobody awaits it', handle.root ?? stopped),
     }
   }
-  let root = leaf
-  while (root.parent !== null) root = root.parent
-  if (handle.root !== null && handle.root !== root) {
-    return { failure: new ForeignAwait(`a call that nobody awaits parked: ${placeOf(leaf)}, seen`, handle.root) }
-  }
+  const root = rootOf(leaf)
+  if (handle.root !== null && handle.root !== root) return unawaited(handle.root, [leaf])
   handle.root = root
   handle.leaf = leaf
   return null

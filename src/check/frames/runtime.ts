@@ -44,6 +44,8 @@ class Running {
   /** A task is being stepped. */
   inTask = false
   leaf: Frame | null = null
+  /** A frame that parked in the same step before `leaf`: nobody awaits one of the two. */
+  lost: Frame | null = null
 }
 
 /** One per process, as the token is: a second one would let two tasks run. */
@@ -95,6 +97,7 @@ export class Frame {
       return true
     }
     if (awaited === PARKED) {
+      running.lost ??= running.leaf
       running.leaf = this
       return true
     }

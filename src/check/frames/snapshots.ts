@@ -20,6 +20,7 @@ import type { Shape } from './shapes.ts'
 import { Names, StateHash, Tag } from './state-hash.ts'
 
 type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
+type View = Int32Array | Uint8Array
 type Fields = Record<string, unknown>
 
 /** One captured state. */
@@ -403,8 +404,8 @@ export class Snapshots {
 /** Words as they were, and their hash. */
 interface Copy {
   /** The array itself, as integers. */
-  readonly view: Int32Array
-  readonly words: Int32Array
+  readonly view: View
+  readonly words: View
   readonly a: number
   readonly b: number
 }
@@ -419,12 +420,12 @@ function viewOf(words: Words): Int32Array {
   )
 }
 
-function isSame(words: Int32Array, copy: Int32Array): boolean {
+function isSame(words: View, copy: View): boolean {
   for (let at = 0; at < words.length; at++) if (words[at] !== copy[at]) return false
   return true
 }
 
-function copyOf(view: Int32Array): Copy {
+function copyOf(view: View): Copy {
   const words = view.slice()
   const hash = new StateHash()
   hash.reset()

@@ -50,6 +50,7 @@ export const programs: Readonly<Record<string, string>> = {
   'a loop over a Set that shrinks and grows': `const s = new Set([1, 2, 3]); for (const v of s) { await y(v); log(v); s.delete(2); if (v === 3) s.add(7) }`,
   'a loop over a generator': `function* g() { yield 1; yield 2 } for (const v of g()) { await y(v); log(v) }`,
   'two calls at once': `const f = async (n) => { await y(n); return n }; const p = f(1), q = f(2); log(await q, await p)`,
+  'a call that nobody awaits': `const f = async (n) => { await y(n); return n }; f(1); log(await y(2))`,
   'a promise of several': `log(await Promise.all([y(1), y(2)]))`,
   'for await': `for await (const x of [1, 2]) log(x)`,
   'an async generator': `async function* g() { yield await y(1) } for (const x of [g]) log(typeof x)`,
@@ -90,5 +91,6 @@ export const refusedAtRun: Readonly<Record<string, string>> = {
   'a loop over a generator': 'native iterator',
   'a field by a computed name': 'a field of A is written by a computed name',
   'two calls at once': 'nobody awaits',
+  'a call that nobody awaits': 'nobody awaits',
   'a promise of several': 'lowered|not own',
 }
