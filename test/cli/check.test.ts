@@ -9,6 +9,7 @@ import type { ExecutionContext } from 'ava'
 import { planUnits } from '../../src/check/index.ts'
 import { progressText, proofText, schedulesLeft } from '../../src/cli/progress.ts'
 import { PAGE_FLAG_NAMES, PG_ANON, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE } from '../../src/host/index.ts'
+import { unitsOfShard } from '../../src/cli/units.ts'
 import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
@@ -211,6 +212,22 @@ test('page says what a page is at a step, who maps it, and what is wrong with th
     t.is(refused.code, 2)
     t.regex(refused.err, message)
   }
+})
+
+test('each shard has its share of the proofs, and each unit is in one shard', (t) => {
+  const config = {
+    policy: 'prove',
+    seed: 1,
+    depth: 0,
+    schedules: 400,
+    preemptions: 1,
+    states: 1,
+    coverage: false,
+  } as const
+  const plan = ['a', 'b', 'c', 'd'].map((scenario) => ({ scenario, units: planUnits(scenario, config) }))
+  const shards = [1, 2].map((number) => unitsOfShard(plan, { number, of: 2 }).flatMap(({ units }) => units))
+  for (const units of shards) t.is(units.filter(({ policy }) => policy === 'prove').length, 2)
+  t.is(new Set(shards.flat().map(({ id }) => id)).size, plan.flatMap(({ units }) => units).length)
 })
 
 test('each page flag has its name', (t) => {
