@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import { planUnits } from '../../src/check/index.ts'
+import { planUnits, scenarios } from '../../src/check/index.ts'
 import { progressText, proofText, schedulesLeft } from '../../src/cli/progress.ts'
 import { PAGE_FLAG_NAMES, PG_ANON, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE } from '../../src/host/index.ts'
 import { unitsOfShard } from '../../src/cli/units.ts'
@@ -14,6 +14,11 @@ import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
 const FILE = fileURLToPath(new URL('planted.js', import.meta.url))
+/** Shipped scenarios beside the planted ones. */
+const SOME: readonly string[] =
+  process.env['UMBRA_LONG'] === '1'
+    ? scenarios.filter((_, index) => index % 32 === 0).map(({ name }) => name)
+    : ['srcu-tiny-cross-task']
 const [clean, broken, failing, deadly] = ['clean', 'broken', 'failing', 'deadly'].map((name) => `${FILE}#${name}`)
 
 interface Result {
@@ -87,7 +92,8 @@ test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t)
 })
 
 test('two workers print the same bytes as one, and a worker that dies is named', async (t) => {
-  const args = ['check', clean, broken, 'srcu-tiny-cross-task', '--schedules', '120', '--json', '--coverage']
+  t.timeout(600_000)
+  const args = ['check', clean, broken, ...SOME, '--schedules', '120', '--json', '--coverage']
   const alone = await umbra(args)
   const two = await umbra([...args, '--workers', '2'])
   t.is(two.out, alone.out)
