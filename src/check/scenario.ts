@@ -60,6 +60,7 @@ export interface StartedRun {
 export class Progress {
   /** The tasks of the scenario that have not ended; -1 until they are spawned. */
   left = -1
+  world: World | null = null
 }
 
 export interface RunOptions {
@@ -215,6 +216,7 @@ async function runTasks<T>(
   const world = await buildWorld(kernel, spec.world, parts)
   // A scenario whose tasks need nothing prepared has no setup, and a T that nobody looks at.
   const state = (await spec.setup?.(world)) as T
+  progress.world = world
   recorder?.begin(world)
   if (spec.world?.failures !== undefined) {
     kernel.allocator.failures = new ChosenFailures(kernel.sched, spec.world.failures)

@@ -16,21 +16,22 @@ interface LoweredBuild {
   readonly names: Names
 }
 
+const lowered = <T>(path: string): Promise<T> => importLowered(new URL(path, import.meta.url).href) as Promise<T>
+
 async function load(): Promise<LoweredBuild> {
   registerLowering()
-  const lowered = <T>(path: string): Promise<T> => importLowered(new URL(path, import.meta.url).href) as Promise<T>
   return {
     checks: await lowered<Checks>('../check/index.js'),
     names: await lowered<Names>('./scenario-names.js'),
   }
 }
 
-/** The lowered build of this thread. */
-class Lowered {
+/** The lowered build of this thread, once a proof has asked for it. */
+class Loaded {
   build: Promise<LoweredBuild> | null = null
 }
 
-const lowered = new Lowered()
+const loaded = new Loaded()
 
 /** Runs a unit where it belongs. */
 export async function runUnitOn(
@@ -40,15 +41,17 @@ export async function runUnitOn(
   options: SearchOptions,
 ): Promise<UnitResult> {
   if (unit.policy !== 'prove') return runUnit(scenario, unit, config, options)
-  let build: LoweredBuild
-  let twin: Scenario
   try {
-    build = await (lowered.build ??= load())
-    twin = await build.names.scenarioNamed(unit.scenario)
+    const { names, checks } = await (loaded.build ??= load())
+    return await checks.runUnit(await names.scenarioNamed(unit.scenario), unit, config, options)
   } catch (error) {
+    if (error instanceof Error && !isExpected(error)) throw error
     const why = error instanceof Error ? error.message : String(error)
     const result = await runUnit(scenario, { ...unit, policy: 'bounded' }, { ...config, policy: 'bounded' }, options)
     return { ...result, words: `${result.words ?? ''}, not proved: ${why}` }
   }
-  return build.checks.runUnit(twin, unit, config, options)
 }
+
+/** What cannot be lowered, loaded in that form, or captured. The classes are those of the other build. */
+const isExpected = ({ name, message }: Error): boolean =>
+  name === 'LowerError' || name === 'UsageError' || name === 'KernelError' || /cannot be lowered/.test(message)

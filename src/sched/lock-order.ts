@@ -27,6 +27,8 @@ export interface LockClassOptions {
 
 /** Immutable once declared. */
 export class LockClass {
+  /** A declaration: nothing in it changes. */
+  static readonly opaque = true
   readonly name: string
   readonly type: LockType
   readonly protects: string

@@ -63,11 +63,11 @@ export class LiveWorld {
   private constructor(run: StartedRun, policy: LeavesOpen, names: Names) {
     this.run = run
     this.policy = policy
-    const { kernel, auditor } = run
+    const { kernel, auditor, progress } = run
     const { sched } = kernel
     this.sched = sched
     this.snapshots = new Snapshots({
-      roots: { kernel, auditor, sched },
+      roots: { kernel, auditor, ...(progress.world === null ? {} : { world: progress.world }) },
       memory: kernel.memory,
       extra: () => (sched.isTimed ? sched.now : -1),
       names,
@@ -78,11 +78,13 @@ export class LiveWorld {
   static open(scenario: Scenario, parts: WorldParts, names: Names): LiveWorld {
     const policy = new LeavesOpen()
     const run = scenario.start(policy, { parts })
-    const world = new LiveWorld(run, policy, names)
     if (run.kernel.sched.livingTasks().some(({ handle }) => !((handle as object) instanceof TaskHandle))) {
       throw new KernelError('EINVAL', 'the rooms were not lowered: states cannot be seen')
     }
-    while (world.answers === 1 && !world.isEnding) world.answer(0)
+    const { sched } = run.kernel
+    while (!policy.hasEnded && sched.candidates.length === 1 && run.progress.left !== 0) sched.answer(0)
+    const world = new LiveWorld(run, policy, names)
+    world.snapshots.begin()
     return world
   }
 

@@ -9,8 +9,9 @@
  *    fewer preemptions.
  * R3 `replay` finds the same states without restoring any: each transition is a new world that repeats its prefix.
  */
-import { KernelBug } from '../../base/index.ts'
+import { KernelBug, KernelError } from '../../base/index.ts'
 import { hostTurn } from '../../sched/index.ts'
+import { ForeignAwait } from '../frames/runtime.ts'
 import type { Snapshot } from '../frames/snapshots.ts'
 import { Names } from '../frames/state-hash.ts'
 import type { Scenario } from '../scenario.ts'
@@ -217,6 +218,10 @@ class Search {
   }
 
   private result(complete: boolean, failure: unknown = null): ProveResult {
+    for (let cause = failure; cause instanceof Error; cause = cause.cause) {
+      // Legal on the native build.
+      if (cause instanceof ForeignAwait) throw new KernelError('EINVAL', cause.message)
+    }
     return {
       states: this.table.size,
       transitions: this.transitions,

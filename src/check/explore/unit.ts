@@ -5,7 +5,6 @@
  * R2 A result is plain data, so that it can be sent to another thread and kept in a file.
  * R3 Units of one scenario are in order. What follows the first one that found something is not needed.
  */
-import { KernelError } from '../../base/index.ts'
 import { decodeSchedule, replay } from '../../sched/index.ts'
 import { Coverage } from '../coverage/index.ts'
 import type { CoverageData } from '../coverage/index.ts'
@@ -134,24 +133,10 @@ async function boundedUnit(
   return { schedules, found, complete: found !== null || result.complete || schedules >= count, words }
 }
 
-/** Where states cannot be seen, schedules are counted instead. */
+/** @throws KernelError EINVAL where states cannot be seen, with the reason */
 async function proveUnit(
   scenario: Scenario,
-  unit: Unit,
-  config: SearchConfig,
-  options: SearchOptions,
-): Promise<Searched> {
-  try {
-    return await searchStates(scenario, config, options)
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error
-    const searched = await boundedUnit(scenario, unit, { ...config, policy: 'bounded' }, options)
-    return { ...searched, words: `${searched.words ?? ''}, not proved: ${error.message}` }
-  }
-}
-
-async function searchStates(
-  scenario: Scenario,
+  _unit: Unit,
   { states, preemptions }: SearchConfig,
   options: SearchOptions,
 ): Promise<Searched> {
@@ -193,7 +178,7 @@ const SEARCHES: Readonly<Record<SearchPolicy, Search>> = {
   prove: proveUnit,
 }
 
-/** Runs one unit; shrinks what it finds. */
+/** Runs one unit; shrinks what it finds. @throws KernelError EINVAL for a proof where states cannot be seen */
 export async function runUnit(
   target: Scenario,
   unit: Unit,

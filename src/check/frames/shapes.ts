@@ -6,7 +6,7 @@
  *
  * R1 What cannot be seen whole is never left out in silence: it has the kind `hidden`.
  */
-import { Frame, tagOf } from './runtime.ts'
+import { Frame, tagOf, writtenFields } from './runtime.ts'
 import { TaskHandle } from './park.ts'
 
 export type ShapeKind =
@@ -30,16 +30,24 @@ export interface Shape {
   readonly name: string
   /** Of `fields`: those that are state. */
   readonly fields: readonly string[]
+  /** Those of them that anything writes after construction. */
+  readonly written: readonly string[]
   /** Of `fields`: those that are restored and no more. */
   readonly aside: readonly string[]
 }
 
 const NONE: readonly string[] = []
-const OF_LITERAL: Shape = { kind: 'literal', name: 'Object', fields: NONE, aside: NONE }
-const OF_CLOSURE: Shape = { kind: 'closure', name: 'closure', fields: NONE, aside: NONE }
-const OF_CONSTANT: Shape = { kind: 'constant', name: 'function', fields: NONE, aside: NONE }
+const OF_LITERAL: Shape = { kind: 'literal', name: 'Object', fields: NONE, written: NONE, aside: NONE }
+const OF_CLOSURE: Shape = { kind: 'closure', name: 'closure', fields: NONE, written: NONE, aside: NONE }
+const OF_CONSTANT: Shape = { kind: 'constant', name: 'function', fields: NONE, written: NONE, aside: NONE }
 
-const OF_HIDDEN: Shape = { kind: 'hidden', name: 'a function that was not lowered', fields: NONE, aside: NONE }
+const OF_HIDDEN: Shape = {
+  kind: 'hidden',
+  name: 'a function that was not lowered',
+  fields: NONE,
+  written: NONE,
+  aside: NONE,
+}
 
 /** A function or arrow that carries no tag was not lowered, or is native and may be bound; a method or class holds nothing. */
 const MAY_HOLD = /^(?:async )?(?:function\b|\(|[\w$]+ *=>)|\[native code\]/
@@ -47,14 +55,20 @@ const MAY_HOLD = /^(?:async )?(?:function\b|\(|[\w$]+ *=>)|\[native code\]/
 export class Shapes {
   private readonly byPrototype = new Map<object | null, Shape>()
   private readonly untagged = new Map<object, Shape>()
+  private readonly writtenNames = writtenFields()
 
   of(object: object): Shape {
     if (typeof object === 'function') return tagOf(object) === null ? this.ofFunction(object) : OF_CLOSURE
     const prototype: object | null = Object.getPrototypeOf(object)
     if (prototype === Object.prototype || prototype === null) return OF_LITERAL
     let shape = this.byPrototype.get(prototype)
-    if (shape === undefined) this.byPrototype.set(prototype, (shape = shapeOf(object)))
+    if (shape === undefined) this.byPrototype.set(prototype, (shape = shapeOf(object, this.writtenNames)))
     return shape
+  }
+
+  /** May anything write fields of this name after construction? */
+  isWritten(field: string): boolean {
+    return this.writtenNames.has(field)
   }
 
   private ofFunction(untagged: object): Shape {
@@ -67,10 +81,10 @@ export class Shapes {
   }
 }
 
-function shapeOf(object: object): Shape {
+function shapeOf(object: object, writtenNames: ReadonlySet<string>): Shape {
   const { constructor } = object as { constructor: { name: string; opaque?: true | readonly string[] } }
   const { name, opaque } = constructor
-  const plain = (kind: ShapeKind): Shape => ({ kind, name, fields: NONE, aside: NONE })
+  const plain = (kind: ShapeKind): Shape => ({ kind, name, fields: NONE, written: NONE, aside: NONE })
   if (object instanceof TaskHandle) return plain('handle')
   if (opaque === true) return plain('opaque')
   if (Array.isArray(object)) return plain('array')
@@ -81,5 +95,6 @@ function shapeOf(object: object): Shape {
   if (object instanceof Error) return plain('error')
   if (Object.prototype.toString.call(object) !== '[object Object]') return plain('hidden')
   const aside = opaque ?? NONE
-  return { kind: 'fields', name, fields: Object.keys(object).filter((field) => !aside.includes(field)), aside }
+  const fields = Object.keys(object).filter((field) => !aside.includes(field))
+  return { kind: 'fields', name, fields, written: fields.filter((field) => writtenNames.has(field)), aside }
 }

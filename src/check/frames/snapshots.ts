@@ -23,6 +23,9 @@ type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
 type View = Int32Array | Uint8Array
 type Fields = Record<string, unknown>
 
+/** Ends the fields of a literal in a record. */
+const END: object = Object.freeze({})
+
 /** One captured state. */
 export interface Snapshot {
   /** Hash words, unsigned. */
@@ -50,8 +53,14 @@ export class Snapshots {
   private readonly names: Names
   private readonly shapes = new Shapes()
   private readonly hash = new StateHash()
+  /** What constant fields lead to from the roots: it is there in all states, with these numbers. */
+  private readonly base = new Map<object, number>()
+  /** Those of them in which anything can change. */
+  private readonly changing: object[] = []
+  /** Numbers of all others, in the order of the visit. */
   private readonly numbers = new Map<object, number>()
   private readonly found: object[] = []
+  private readonly lists = new Map<object, List>()
   /** Reached through fields that are no state: to be restored, not hashed. */
   private readonly beside: object[] = []
   private readonly copies = new Map<Words, Copy>()
@@ -61,6 +70,18 @@ export class Snapshots {
     this.memory = options.memory
     this.extra = options.extra
     this.names = options.names
+  }
+
+  /** What constant fields lead to now is numbered once, and what of it nothing ever writes is not looked at again. */
+  begin(): void {
+    for (const name in this.roots) this.base.set(this.roots[name]!, this.base.size)
+    for (const object of this.base.keys()) {
+      if (this.canChange(object)) this.changing.push(object)
+      for (const value of this.constantsOf(object)) {
+        if (value === null || (typeof value !== 'object' && typeof value !== 'function')) continue
+        if (!this.base.has(value)) this.base.set(value, this.base.size)
+      }
+    }
   }
 
   /** Captures the present state. @throws KernelError EINVAL for what cannot be captured, with its path */
@@ -76,15 +97,14 @@ export class Snapshots {
     hash.mix(memory.snapshotHash(1))
     hash.number(this.extra())
     for (const name in this.roots) this.value(this.roots[name])
-    for (let at = 0; at < found.length; at++) this.visit(found[at]!, record)
+    for (const object of this.changing) this.visit(object, record, true)
+    for (let at = 0; at < found.length; at++) this.visit(found[at]!, record, false)
     hash.finish()
     const { a, b } = hash
-    for (const object of beside) {
-      if (this.numbers.has(object)) continue
-      let at = found.length
-      this.enter(object)
-      for (; at < found.length; at++) this.visit(found[at]!, record)
-    }
+    const hashed = found.length
+    for (const object of beside) this.reference(object)
+    for (let at = hashed; at < found.length; at++) this.visit(found[at]!, record, false)
+    for (const object of found.slice(hashed)) this.numbers.delete(object)
     return { a, b, record, mark }
   }
 
@@ -142,8 +162,27 @@ export class Snapshots {
     return this.shapes.of(object)
   }
 
+  private canChange(object: object): boolean {
+    const { kind, written, aside } = this.shapes.of(object)
+    if (kind === 'fields') return written.length + aside.length > 0
+    if (kind === 'literal') return Object.keys(object).some((key) => this.shapes.isWritten(key))
+    if (kind === 'closure') return tagOf(object)!.captured !== null
+    return kind !== 'constant' && kind !== 'opaque' && kind !== 'error'
+  }
+
+  /** Values of the fields that nothing writes. */
+  private constantsOf(object: object): readonly unknown[] {
+    const { kind, fields, written } = this.shapes.of(object)
+    const values = object as Fields
+    if (kind === 'fields') return fields.filter((field) => !written.includes(field)).map((field) => values[field])
+    if (kind !== 'literal') return []
+    return Object.keys(object)
+      .filter((key) => !this.shapes.isWritten(key))
+      .map((key) => values[key])
+  }
+
   private enter(object: object): number {
-    const number = this.numbers.size
+    const number = this.base.size + this.numbers.size
     this.numbers.set(object, number)
     this.found.push(object)
     return number
@@ -182,23 +221,28 @@ export class Snapshots {
 
   private reference(object: object): void {
     const { hash } = this
-    const number = this.numbers.get(object)
     hash.mix(Tag.object)
-    hash.mix(number ?? this.enter(object))
+    hash.mix(this.base.get(object) ?? this.numbers.get(object) ?? this.enter(object))
   }
 
-  private visit(object: object, record: unknown[]): void {
+  /** @param isBase its constant parts are the same in all states */
+  private visit(object: object, record: unknown[], isBase: boolean): void {
     const { hash } = this
     const shape = this.shapes.of(object)
     record.push(object)
     switch (shape.kind) {
       case 'fields': {
-        hash.mix(this.names.numberOf(shape.name))
         const values = object as Fields
-        for (const field of shape.fields) {
-          const value = values[field]
-          record.push(value)
-          this.value(value)
+        if (!isBase) {
+          hash.mix(this.names.numberOf(shape.name))
+          for (const field of shape.fields) this.value(values[field])
+          for (const field of shape.written) record.push(values[field])
+        } else {
+          for (const field of shape.written) {
+            const value = values[field]
+            record.push(value)
+            this.value(value)
+          }
         }
         for (const field of shape.aside) {
           const value = values[field]
@@ -209,46 +253,30 @@ export class Snapshots {
       }
       case 'literal': {
         const keys = Object.keys(object)
-        record.push(keys)
+        const values = object as Fields
         hash.mix(keys.length)
         for (const key of keys) {
-          const value = (object as Fields)[key]
-          record.push(value)
+          const isWritten = this.shapes.isWritten(key)
+          if (isWritten) record.push(key, values[key])
+          if (isBase && !isWritten) continue
           hash.mix(this.names.numberOf(key))
-          this.value(value)
+          this.value(values[key])
         }
+        record.push(END)
         return
       }
-      case 'array': {
-        const values = (object as unknown[]).slice()
-        record.push(values)
-        hash.mix(values.length)
-        for (let at = 0; at < values.length; at++) {
-          // Long arrays are mostly empty.
-          if (values[at] === null) continue
-          hash.mix(at)
-          this.value(values[at])
-        }
+      case 'array':
+        this.list(object, object as unknown[], record)
         return
-      }
       case 'map': {
         const entries: unknown[] = []
-        for (const [key, value] of object as Map<unknown, unknown>) {
-          entries.push(key, value)
-          this.value(key)
-          this.value(value)
-        }
-        record.push(entries)
-        hash.mix(entries.length)
+        for (const [key, value] of object as Map<unknown, unknown>) entries.push(key, value)
+        this.list(object, entries, record)
         return
       }
-      case 'set': {
-        const entries = [...(object as Set<unknown>)]
-        record.push(entries)
-        hash.mix(entries.length)
-        for (const entry of entries) this.value(entry)
+      case 'set':
+        this.list(object, [...(object as Set<unknown>)], record)
         return
-      }
       case 'words':
         this.words(object as Words, record)
         return
@@ -284,6 +312,52 @@ export class Snapshots {
       default:
         throw new KernelError('EINVAL', `cannot capture ${shape.name} at ${this.pathTo(object)}`)
     }
+  }
+
+  /** Elements or entries: most lists are what they were in the last state. */
+  private list(object: object, values: readonly unknown[], record: unknown[]): void {
+    const { hash, lists } = this
+    let list = lists.get(object)
+    if (list === undefined || !isSameList(values, list.values)) {
+      list = this.listOf(values)
+      lists.set(object, list)
+    }
+    record.push(list.values)
+    if (list.isFixed) {
+      hash.mix(list.a)
+      hash.mix(list.b)
+      return
+    }
+    hash.mix(values.length)
+    for (let at = 0; at < values.length; at++) {
+      // Long arrays are mostly empty.
+      if (values[at] === null) continue
+      hash.mix(at)
+      this.value(values[at])
+    }
+  }
+
+  /** A copy; with its hash, if that is the same in all states: all that it names is there in all of them. */
+  private listOf(values: readonly unknown[]): List {
+    const copy = values.slice()
+    for (const value of copy) {
+      const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+      if (isObject && !this.base.has(value)) return { values: copy, isFixed: false, a: 0, b: 0 }
+    }
+    const { hash } = this
+    const { a, b } = hash
+    hash.reset()
+    hash.mix(copy.length)
+    for (let at = 0; at < copy.length; at++) {
+      if (copy[at] === null) continue
+      hash.mix(at)
+      this.value(copy[at])
+    }
+    hash.finish()
+    const list = { values: copy, isFixed: true, a: hash.a, b: hash.b }
+    hash.a = a
+    hash.b = b
+    return list
   }
 
   private frame(frame: Frame, record: unknown[]): void {
@@ -322,7 +396,7 @@ export class Snapshots {
     switch (shape.kind) {
       case 'fields': {
         const values = object as Fields
-        for (const field of shape.fields) {
+        for (const field of shape.written) {
           if (values[field] !== record[at]) values[field] = record[at]
           at++
         }
@@ -330,13 +404,12 @@ export class Snapshots {
         return at
       }
       case 'literal': {
-        const keys = record[at++] as readonly string[]
         const values = object as Fields
-        for (const key of keys) {
+        for (let key = record[at++] as string; (key as unknown) !== END; key = record[at++] as string) {
+          // A frozen one has not changed.
           if (values[key] !== record[at]) values[key] = record[at]
           at++
         }
-        for (const key of Object.keys(object)) if (!keys.includes(key)) delete values[key]
         return at
       }
       case 'array': {
@@ -399,6 +472,21 @@ export class Snapshots {
     }
     return 'an unknown place'
   }
+}
+
+/** Elements of an array, entries of a Map or Set, as they were. */
+interface List {
+  readonly values: readonly unknown[]
+  /** Its hash is the same in all states. */
+  readonly isFixed: boolean
+  readonly a: number
+  readonly b: number
+}
+
+function isSameList(values: readonly unknown[], copy: readonly unknown[]): boolean {
+  if (values.length !== copy.length) return false
+  for (let at = 0; at < values.length; at++) if (values[at] !== copy[at]) return false
+  return true
 }
 
 /** Words as they were, and their hash. */

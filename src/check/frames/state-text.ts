@@ -11,7 +11,7 @@ export function stateText(snapshots: Snapshots): ReadonlyMap<string, string> {
   const found: { readonly object: object; readonly path: string }[] = []
   const show = (path: string, value: unknown): void => {
     if (value === null || (typeof value !== 'object' && typeof value !== 'function')) {
-      text.set(path, typeof value === 'string' ? `'${value}'` : String(value as number))
+      text.set(path, typeof value === 'string' ? `'${value}'` : String(value))
       return
     }
     const { kind, name } = snapshots.kindOf(value)

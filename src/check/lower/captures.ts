@@ -23,6 +23,9 @@ export interface Captures {
   readonly implicit: readonly string[]
 }
 
+/** Also of a class: the functions inside it hold their own variables themselves. */
+const isWithin = (inner: Node, outer: Node): boolean => outer.start <= inner.start && inner.end <= outer.end
+
 /** @param node a function, or a class */
 export function capturesOf(node: Node, scopes: Scopes): Captures {
   const variables = new Set<Binding>()
@@ -30,7 +33,7 @@ export function capturesOf(node: Node, scopes: Scopes): Captures {
   const look = (at: Node, lexical: boolean): void => {
     if (lexical && (at.type === 'ThisExpression' || at.type === 'Super')) implicit.add('this')
     const binding = scopes.bindings.get(at)
-    if (binding !== undefined && binding.owner !== null && !scopes.isInside(binding, node)) variables.add(binding)
+    if (binding !== undefined && binding.owner !== null && !isWithin(binding.owner, node)) variables.add(binding)
     else if (lexical && binding === undefined && at.type === 'Identifier' && at.name === 'arguments')
       implicit.add(at.name)
     const ends = at.type === 'ClassBody' || (isFunction(at) && at.type !== 'ArrowFunctionExpression')
