@@ -136,6 +136,7 @@ async function speedUp(): Promise<Table> {
     depth: 0,
     schedules: SPREAD,
     preemptions: 1,
+    states: 1,
     coverage: false,
     states: 0,
   }

@@ -64,13 +64,14 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   for (const scenario of wanted) if (fileOf(scenario.name) !== undefined) await requireDeterminism(scenario)
   const { seed, depth, schedules, preemptions, states, coverage } = values
   const config: SearchConfig = {
-    policy: values.policy as SearchConfig['policy'],
+    // A proof restores states and makes no runs: there would be nothing to measure.
+    policy: coverage && values.policy === 'prove' ? 'all' : (values.policy as SearchConfig['policy']),
     seed,
     depth,
     schedules,
     preemptions,
-    coverage,
     states,
+    coverage,
   }
   const plan = unitsOfShard(
     wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),

@@ -220,7 +220,7 @@ const commands: Command[] = [
       coverage: {
         type: 'flag',
         summary:
-          'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do',
+          'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do; a proof makes no runs, so prove becomes all',
       },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
       violations: {

@@ -2,7 +2,8 @@
  * Rate and progress of a search, on one line of a terminal's standard error.
  *
  * R1 What is left is an estimate and is called so: known for hunts; for a bounded search that is running, from where it
- *    is in its tree; for one that has not begun, the mean of those that have ended.
+ *    is in its tree; for one that has not begun, the mean of those that have ended. Proofs have no schedules: there the
+ *    number of those to come is told, and the time that they take if they are like those that have ended.
  */
 import type { Unit, UnitResult } from '../check/index.ts'
 import { countText, plural, timeText } from '../view/index.ts'
@@ -46,6 +47,14 @@ export function progressText(place: string, schedules: number, left: number, mil
   return `${text}, about ${countText(left)} left (${timeText(Math.round((left / rate) * 1e9))})`
 }
 
+/** The line of a search that proves. @param done proofs that have ended, @param waiting those that have not */
+export function proofText(place: string, states: number, done: number, waiting: number, milliseconds: number): string {
+  const text = `${place} ${plural(states, 'state')}`
+  if (waiting === 0) return text
+  const time = done === 0 ? '' : ` (${timeText(Math.round((milliseconds / done) * waiting * 1e6))})`
+  return `${text}, about ${plural(waiting, 'proof')} left${time}`
+}
+
 /** Draws while a search runs. */
 export class Progress {
   /** Set by a pool of this thread. */
@@ -64,8 +73,7 @@ export class Progress {
     if (stderr.isTTY !== true || env['TERM'] === 'dumb' || this.output.json) return
     this.output.beforeWrite = () => this.erase()
     this.timer = setInterval(() => {
-      const left = schedulesLeft(runner.waiting(), runner.results.values(), this.running)
-      const text = progressText(place(), schedules(), left, performance.now() - this.began)
+      const text = this.text(runner, place(), schedules())
       this.erase()
       stderr.write(text.slice(0, (stderr.columns || 80) - 1))
     }, REDRAW_MILLISECONDS)
@@ -75,6 +83,19 @@ export class Progress {
     if (this.timer === null) return
     clearInterval(this.timer)
     this.erase()
+  }
+
+  private text(runner: UnitRunner, place: string, schedules: number): string {
+    const elapsed = performance.now() - this.began
+    const waiting = runner.waiting()
+    const proofs = waiting.filter(({ policy }) => policy === 'prove').length
+    const proved = [...runner.results.values()].filter(({ states }) => states > 0)
+    if (proofs + proved.length > 0) {
+      const states = proved.reduce((sum, result) => sum + result.states, 0)
+      return proofText(place, states, proved.length, proofs, elapsed)
+    }
+    const left = schedulesLeft(waiting, runner.results.values(), this.running)
+    return progressText(place, schedules, left, elapsed)
   }
 
   private erase(): void {

@@ -8,7 +8,7 @@ import { isNeedless } from '../check/index.ts'
 import type { Unit, UnitResult } from '../check/index.ts'
 import type { UnitPool } from './pool.ts'
 
-/** Part of a search: unit `i` belongs to shard `i % of + 1`. */
+/** Part of a search: of the units of a policy, unit `i` belongs to shard `i % of + 1`, so that each shard has its share of proofs. */
 export interface Shard {
   readonly number: number
   readonly of: number
@@ -22,9 +22,14 @@ export interface ScenarioUnits {
 
 /** @returns for each scenario that has any, the units of the shard */
 export function unitsOfShard(plan: readonly ScenarioUnits[], { number, of }: Shard): ScenarioUnits[] {
-  let index = 0
+  const seen = new Map<string, number>()
+  const isOurs = ({ policy }: Unit): boolean => {
+    const index = seen.get(policy) ?? 0
+    seen.set(policy, index + 1)
+    return index % of === number - 1
+  }
   return plan
-    .map(({ scenario, units }) => ({ scenario, units: units.filter(() => index++ % of === number - 1) }))
+    .map(({ scenario, units }) => ({ scenario, units: units.filter(isOurs) }))
     .filter(({ units }) => units.length > 0)
 }
 

@@ -6,13 +6,19 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import { planUnits } from '../../src/check/index.ts'
-import { progressText, schedulesLeft } from '../../src/cli/progress.ts'
+import { planUnits, scenarios } from '../../src/check/index.ts'
+import { progressText, proofText, schedulesLeft } from '../../src/cli/progress.ts'
 import { pageFlagNames, PG_ANON, PG_DIRTY, PG_KSM, PG_SWAPBACKED, PG_SWAPCACHE } from '../../src/host/index.ts'
+import { unitsOfShard } from '../../src/cli/units.ts'
 import { umbra as runCommand } from '../../src/cli/umbra.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
 const FILE = fileURLToPath(new URL('planted.js', import.meta.url))
+/** Shipped scenarios beside the planted ones. */
+const SOME: readonly string[] =
+  process.env['UMBRA_LONG'] === '1'
+    ? scenarios.filter((_, index) => index % 32 === 0).map(({ name }) => name)
+    : ['srcu-tiny-cross-task']
 const [clean, broken, failing, deadly] = ['clean', 'broken', 'failing', 'deadly'].map((name) => `${FILE}#${name}`)
 
 interface Result {
@@ -44,16 +50,16 @@ function folder(t: ExecutionContext): string {
 }
 
 test('exit codes of check: 0 clean, 1 violated, 2 bad input or a mistake in a file, 3 budget, 4 failed', async (t) => {
-  const zero = await umbra(['check', clean, '--schedules', '20'])
+  const zero = await umbra(['check', clean, '--policy', 'all', '--schedules', '20'])
   t.is(zero.code, 0, zero.err)
-  t.regex(zero.out, /#clean +proved: all \d+ states\n/)
-  t.regex(zero.out, /\nno violation: 1 scenario, 20 schedules, \d+ states\n$/)
-  const one = await umbra(['check', clean, broken, failing, '--schedules', '20'])
+  t.regex(zero.out, /#clean +no violation within 2 preemptions \(6 schedules\); no violation in 15 schedules\n/)
+  t.regex(zero.out, /\nno violation: 1 scenario, 27 schedules\n$/)
+  const one = await umbra(['check', clean, broken, failing, '--policy', 'all', '--schedules', '20'])
   t.is(one.code, 1)
   t.regex(one.out, /#broken +I1 violated after \d+ schedules?\n/)
   t.regex(one.out, /\numbra replay \S+#broken u1:\S+ --digest [0-9a-f]{8}\n/)
   t.regex(one.out, /\nVIOLATION in 1 scenario: 3 scenarios/)
-  const two = await umbra(['check', failing, '--schedules', '20'])
+  const two = await umbra(['check', failing, '--policy', 'all', '--schedules', '20'])
   t.is(two.code, 2)
   t.regex(two.out, /#failing +failed: end failed: the steps alternate, at .*planted\.[jt]s:\d+:\d+/)
   const unsteady = await umbra(['check', `${FILE}#unsteady`])
@@ -70,13 +76,13 @@ test('exit codes of check: 0 clean, 1 violated, 2 bad input or a mistake in a fi
     t.is(two.code, 2, two.out)
     t.regex(two.err, message)
   }
-  const three = await umbra(['check', clean, '--memory', '16', '--schedules', '10k'])
+  const three = await umbra(['check', clean, '--policy', 'all', '--memory', '16', '--schedules', '10k'])
   t.is(three.code, 3)
   t.regex(three.out, /\(stopped\)\nno violation: 1 scenario, \d+ schedules?, 1 not finished \(memory is used up\)\n$/)
 })
 
 test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t) => {
-  const { out } = await umbra(['check', broken, '--json'])
+  const { out } = await umbra(['check', broken, '--policy', 'all', '--json'])
   const command = String(objects(out).find(({ type }) => type === 'counterexample')!['replay'])
     .split(' ')
     .slice(1)
@@ -89,7 +95,8 @@ test('exit codes of replay: 0, 1, 2, and 4 when the trace is another', async (t)
 })
 
 test('two workers print the same bytes as one, and a worker that dies is named', async (t) => {
-  const args = ['check', clean, broken, 'srcu-tiny-cross-task', '--schedules', '120', '--json', '--coverage']
+  t.timeout(600_000)
+  const args = ['check', clean, broken, ...SOME, '--schedules', '120', '--json', '--coverage']
   const alone = await umbra(args)
   const two = await umbra([...args, '--workers', '2'])
   t.is(two.out, alone.out)
@@ -105,7 +112,7 @@ const verdicts = (text: string): unknown[] => objects(text).filter(({ type }) =>
 test('shards merged are the whole; what is missing is named; strangers are refused', async (t) => {
   const path = folder(t)
   const at = (name: string): string => join(path, name)
-  const args = ['check', clean, broken, '--schedules', '60']
+  const args = ['check', clean, broken, '--policy', 'all', '--schedules', '60']
   await umbra([...args, '--out', at('whole')])
   for (const shard of ['1', '2']) t.true((await umbra([...args, '--shard', `${shard}/2`, '--out', at(shard)])).code < 2)
   const whole = await umbra(['merge', at('whole'), '--json'])
@@ -174,6 +181,7 @@ test('progress on a terminal: rate, and an estimate of what is left; none elsewh
   t.is((await umbra([...args, '--schedules', '20', '--json'], true)).err, '')
   t.is(progressText('[1/2]', 500, 1000, 2000), '[1/2] 500 schedules, 250 a second, about 1,000 left (4 s)')
   t.is(progressText('[1/2]', 500, Infinity, 2000), '[1/2] 500 schedules, 250 a second')
+  t.is(proofText('[3/6]', 1200, 2, 3, 4000), '[3/6] 1,200 states, about 3 proofs left (6 s)')
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {
@@ -213,6 +221,22 @@ test('page says what a page is at a step, who maps it, and what is wrong with th
     t.is(refused.code, 2)
     t.regex(refused.err, message)
   }
+})
+
+test('each shard has its share of the proofs, and each unit is in one shard', (t) => {
+  const config = {
+    policy: 'prove',
+    seed: 1,
+    depth: 0,
+    schedules: 400,
+    preemptions: 1,
+    states: 1,
+    coverage: false,
+  } as const
+  const plan = ['a', 'b', 'c', 'd'].map((scenario) => ({ scenario, units: planUnits(scenario, config) }))
+  const shards = [1, 2].map((number) => unitsOfShard(plan, { number, of: 2 }).flatMap(({ units }) => units))
+  for (const units of shards) t.is(units.filter(({ policy }) => policy === 'prove').length, 2)
+  t.is(new Set(shards.flat().map(({ id }) => id)).size, plan.flatMap(({ units }) => units).length)
 })
 
 test('each page flag has its name', (t) => {

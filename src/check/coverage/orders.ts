@@ -66,6 +66,7 @@ const nameOf = (object: object): string => {
 }
 
 export class Orders {
+  static readonly opaque = true
   private readonly sites = new Sites()
   private readonly ids = new Map<string, number>()
   private readonly texts: string[] = []

@@ -18,6 +18,7 @@ export interface Worked {
 const RETRIES = ['in-progress', 'sequence'] as const
 
 export class WorkCounter {
+  static readonly opaque = true
   private readonly rows = new Map<string, Worked>()
   /** Invalidation windows that are open in this run. */
   private windows = 0

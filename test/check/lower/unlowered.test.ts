@@ -13,6 +13,7 @@ const NO_PART = 'has no part in the run of a scenario'
 /** Files, or folders, and why they may write fields that no table has. */
 const NAMED: Readonly<Record<string, string>> = {
   'check/auditor.js': WATCHES,
+  'check/coverage/': WATCHES,
   'check/event-history.js': WATCHES,
   'check/golden-memory.js': WATCHES,
   'check/protocol.js': WATCHES,
