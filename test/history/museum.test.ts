@@ -5,11 +5,13 @@ import test from 'ava'
 import {
   chains,
   clearWithinBound,
+  equivalentMutants,
   exhibits,
   huntExhibit,
   measureGlobalSrcu,
   mutationScore,
   replayExhibit,
+  searchBounded,
   shortestOf,
 } from '../../src/check/index.ts'
 import type { Exhibit, Fate, Mutant } from '../../src/check/index.ts'
@@ -26,7 +28,7 @@ const WORST = 500
 for (const exhibit of exhibits) {
   const { name, breaks, schedules } = exhibit
   test(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
-    t.timeout(120_000)
+    t.timeout(900_000)
     t.true(schedules <= WORST)
     const needed: number[] = []
     for (let seed = 1; seed <= SEEDS; seed++) {
@@ -39,7 +41,7 @@ for (const exhibit of exhibits) {
   })
 
   test(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
-    t.timeout(120_000)
+    t.timeout(900_000)
     const found = await huntExhibit(exhibit)
     if (found === null) return t.fail('not found')
     const short = await shortestOf(exhibit, found.run, LONG ? {} : { runs: 300 })
@@ -66,7 +68,7 @@ function mostOfEach(): readonly Exhibit[] {
 
 for (const exhibit of mostOfEach()) {
   test(`${exhibit.name}: clean without the bug, as far as it claims`, async (t) => {
-    t.timeout(120_000)
+    t.timeout(900_000)
     const { violation, complete } = await clearWithinBound(exhibit, LONG ? Infinity : 1)
     t.is(violation, null, violation?.what)
     t.true(complete)
@@ -77,7 +79,7 @@ const named = (fates: readonly Fate[]): string[] =>
   fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
 
 test('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
-  t.timeout(300_000)
+  t.timeout(900_000)
   // By default the family whose bugs need the fewest schedules; all of them in the long form.
   const only = LONG ? {} : { only: ({ mutation }: Mutant) => mutation.name === 'missing-notifier' }
   const { killed, total, survivors, refuted } = await mutationScore(only)
@@ -86,6 +88,17 @@ test('the mutation score: generated bugs are killed, but for those that can brea
   t.deepEqual(named(refuted), [])
   t.true(total > 5)
 })
+
+for (const { name, reason, scenarios } of equivalentMutants) {
+  test(`equivalent: ${name}, for ${reason.slice(0, 60)}..`, async (t) => {
+    t.timeout(900_000)
+    for (const scenario of scenarios) {
+      const { found, complete } = await searchBounded(scenario, { preemptions: LONG ? 1 : 0 })
+      t.is(found?.violation?.what, undefined, scenario.name)
+      t.true(complete)
+    }
+  })
+}
 
 test('the three claims of the global SRCU, measured', async (t) => {
   const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()
