@@ -27,7 +27,7 @@ const WORST = 500
 
 for (const exhibit of exhibits) {
   const { name, breaks, schedules } = exhibit
-  test(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
+  test.serial(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
     t.timeout(900_000)
     t.true(schedules <= WORST)
     const needed: number[] = []
@@ -40,7 +40,7 @@ for (const exhibit of exhibits) {
     t.true(needed[SEEDS >> 1]! <= (LONG ? MEDIAN : schedules), `needed ${needed.join(' ')}`)
   })
 
-  test(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
+  test.serial(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
     t.timeout(900_000)
     const found = await huntExhibit(exhibit)
     if (found === null) return t.fail('not found')
@@ -67,7 +67,7 @@ function mostOfEach(): readonly Exhibit[] {
 }
 
 for (const exhibit of mostOfEach()) {
-  test(`${exhibit.name}: clean without the bug, as far as it claims`, async (t) => {
+  test.serial(`${exhibit.name}: clean without the bug, as far as it claims`, async (t) => {
     t.timeout(900_000)
     const { violation, complete } = await clearWithinBound(exhibit, LONG ? Infinity : 1)
     t.is(violation, null, violation?.what)
@@ -78,7 +78,7 @@ for (const exhibit of mostOfEach()) {
 const named = (fates: readonly Fate[]): string[] =>
   fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
 
-test('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
+test.serial('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
   t.timeout(900_000)
   // By default the family whose bugs need the fewest schedules; all of them in the long form.
   const only = LONG ? {} : { only: ({ mutation }: Mutant) => mutation.name === 'missing-notifier' }
@@ -90,7 +90,7 @@ test('the mutation score: generated bugs are killed, but for those that can brea
 })
 
 for (const { name, reason, scenarios } of equivalentMutants) {
-  test(`equivalent: ${name}, for ${reason.slice(0, 60)}..`, async (t) => {
+  test.serial(`equivalent: ${name}, for ${reason.slice(0, 60)}..`, async (t) => {
     t.timeout(900_000)
     for (const scenario of scenarios) {
       const { found, complete } = await searchBounded(scenario, { preemptions: LONG ? 1 : 0 })
@@ -100,7 +100,7 @@ for (const { name, reason, scenarios } of equivalentMutants) {
   })
 }
 
-test('the three claims of the global SRCU, measured', async (t) => {
+test.serial('the three claims of the global SRCU, measured', async (t) => {
   const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()
   t.true(rcuCaughtAfter !== null && srcuClean, 'a hook that sleeps is caught under RCU, and safe under SRCU')
   for (const { kind, cpus, domain, perMm } of bytes) {
@@ -112,7 +112,7 @@ test('the three claims of the global SRCU, measured', async (t) => {
   t.true(histograms.global.length > histograms.perMm.length, 'the waits of one for all are longer')
 })
 
-test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {
+test.serial('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {
   const written = readText('docs/museum.md')
   const text = museumText(written, exhibits)
   if (process.env['UMBRA_UPDATE'] === '1') writeFileSync(join(ROOT, 'docs/museum.md'), text)
@@ -120,7 +120,7 @@ test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t
   for (const { name } of exhibits) t.true(text.includes(`\n### ${name}\n`), name)
 })
 
-test('chains lead to exhibits, and a name stands for one exhibit', (t) => {
+test.serial('chains lead to exhibits, and a name stands for one exhibit', (t) => {
   const names = exhibits.map(({ name }) => name)
   t.is(new Set(names).size, names.length)
   for (const { leadsTo } of exhibits) if (leadsTo !== undefined) t.true(names.includes(leadsTo), leadsTo)
