@@ -1,6 +1,6 @@
 import test from 'ava'
 import * as fc from 'fast-check'
-import type { TraceEvent } from '../../src/base/index.ts'
+import type { TraceEvent, TraceStamp } from '../../src/base/index.ts'
 import {
   TRACE_HEADER,
   bar,
@@ -227,14 +227,10 @@ test('progress is one line for a log and a block for a terminal', (t) => {
   t.is(bar(2), '[########################] 100%')
 })
 
+const at = (task: string): TraceStamp => ({ task, pid: 1, cpu: 0, now: 0 })
+
 test('a race has a column a task, says once what all steps share, and marks where the invariant breaks', (t) => {
-  const at = (task: string): { task: string; pid: number; cpu: number; now: number } => ({
-    task,
-    pid: 1,
-    cpu: 0,
-    now: 0,
-  })
-  const trace: { event: TraceEvent; stamp: ReturnType<typeof at> }[] = [
+  const trace: { event: TraceEvent; stamp: TraceStamp }[] = [
     { event: { name: 'srcu_read_lock', srcu: 's', idx: 0 }, stamp: at('munmap') },
     { event: { name: 'sched_switch', prev: 'munmap', prevState: 'R', next: 'vcpu0' }, stamp: at('vcpu0') },
     { event: { name: 'srcu_read_unlock', srcu: 's', idx: 1 }, stamp: at('vcpu0') },
@@ -251,7 +247,7 @@ test('a race has a column a task, says once what all steps share, and marks wher
 
 test('a text that is wider than its column goes on in the next line', (t) => {
   const event: TraceEvent = { name: 'mm_page_alloc', pfn: 1, order: 0, kind: 'anon', owner: 1 }
-  const lines = columnLines([{ event, stamp: { task: 'a', pid: 1, cpu: 0, now: 0 } }], ['a', 'b'], null, { width: 58 })
+  const lines = columnLines([{ event, stamp: at('a') }], ['a', 'b'], null, { width: 58 })
   t.true(lines.every((line) => line.length <= 70))
   t.true(lines.some((line) => /^ +1 mm_page_alloc/.test(line)))
 })
