@@ -138,7 +138,6 @@ async function speedUp(): Promise<Table> {
     preemptions: 1,
     states: 1,
     coverage: false,
-    states: 0,
   }
   const plan = [{ scenario: SCENARIO, units: planUnits(SCENARIO, config) }]
   const search = async (pool: UnitPool): Promise<void> => {

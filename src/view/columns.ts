@@ -108,6 +108,8 @@ export function columnLines(
   }
   if (violation === null) return lines
   const page = describePage(violation.page)
+  const last = names.indexOf(violation.task)
+  if (last >= 0) lines.push(`     ${row(last, `^ here ${violation.invariant} breaks`)}`)
   return [
     ...lines,
     `${violation.invariant} violated: ${INVARIANT_TEXT[violation.invariant]}`,

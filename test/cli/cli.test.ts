@@ -364,3 +364,19 @@ test('the demo with a bug injected ends with exit code 1 and names invariant, pa
   t.regex(first.out, /\n {2}last events that touched the page:\n(.+\[\d{3}\].+\n){3,}VIOLATION: I[12] /)
   t.deepEqual(second, first)
 })
+
+test('a museum exhibit is found, told, replayed by the line that it prints, and gone without its bug', async (t) => {
+  const run = await umbra(['museum', 'run', 'second-delete'])
+  t.is(run.code, 0, run.out)
+  t.regex(run.out, /\n +exit +\| unregister\n/)
+  t.regex(run.out, /\nwithout it: no violation within 2 preemptions \(\d+ schedules\)\n$/)
+  const line = /^umbra (museum replay second-delete u1:\S*)$/m.exec(run.out)![1]!
+  const replayed = await umbra(line.split(' '))
+  t.is(replayed.code, 1)
+  t.regex(replayed.out, /\nI5 violated: /)
+  const chain = await umbra(['museum', 'chain'])
+  t.regex(chain.out, /^delist-before-release: .*\n {2}-> second-delete: .*\n {2}-> unlink-then-release: /)
+  await refuses(t, ['museum', 'replay', 'second-delete', 'u2:A'], /not a schedule: it begins with 'u2:'/)
+  await refuses(t, ['museum', 'chain', 'no-retry'], /no-retry is in no chain/, /in chains are /)
+  await refuses(t, ['museum', 'run', 'second-delet'], /no exhibit is named 'second-delet'/, /second-delete/)
+})

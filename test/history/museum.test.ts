@@ -5,11 +5,13 @@ import test from 'ava'
 import {
   chains,
   clearWithinBound,
+  equivalentMutants,
   exhibits,
   huntExhibit,
   measureGlobalSrcu,
   mutationScore,
   replayExhibit,
+  searchBounded,
   shortestOf,
 } from '../../src/check/index.ts'
 import type { Exhibit, Fate, Mutant } from '../../src/check/index.ts'
@@ -25,8 +27,8 @@ const WORST = 500
 
 for (const exhibit of exhibits) {
   const { name, breaks, schedules } = exhibit
-  test(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
-    t.timeout(120_000)
+  test.serial(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
+    t.timeout(900_000)
     t.true(schedules <= WORST)
     const needed: number[] = []
     for (let seed = 1; seed <= SEEDS; seed++) {
@@ -38,8 +40,8 @@ for (const exhibit of exhibits) {
     t.true(needed[SEEDS >> 1]! <= (LONG ? MEDIAN : schedules), `needed ${needed.join(' ')}`)
   })
 
-  test(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
-    t.timeout(120_000)
+  test.serial(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
+    t.timeout(900_000)
     const found = await huntExhibit(exhibit)
     if (found === null) return t.fail('not found')
     const short = await shortestOf(exhibit, found.run, LONG ? {} : { runs: 300 })
@@ -65,8 +67,8 @@ function mostOfEach(): readonly Exhibit[] {
 }
 
 for (const exhibit of mostOfEach()) {
-  test(`${exhibit.name}: clean without the bug, as far as it claims`, async (t) => {
-    t.timeout(120_000)
+  test.serial(`${exhibit.name}: clean without the bug, as far as it claims`, async (t) => {
+    t.timeout(900_000)
     const { violation, complete } = await clearWithinBound(exhibit, LONG ? Infinity : 1)
     t.is(violation, null, violation?.what)
     t.true(complete)
@@ -76,8 +78,8 @@ for (const exhibit of mostOfEach()) {
 const named = (fates: readonly Fate[]): string[] =>
   fates.map(({ mutant }) => `${mutant.operation}/${mutant.mutation.name}`)
 
-test('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
-  t.timeout(300_000)
+test.serial('the mutation score: generated bugs are killed, but for those that can break nothing', async (t) => {
+  t.timeout(900_000)
   // By default the family whose bugs need the fewest schedules; all of them in the long form.
   const only = LONG ? {} : { only: ({ mutation }: Mutant) => mutation.name === 'missing-notifier' }
   const { killed, total, survivors, refuted } = await mutationScore(only)
@@ -87,7 +89,18 @@ test('the mutation score: generated bugs are killed, but for those that can brea
   t.true(total > 5)
 })
 
-test('the three claims of the global SRCU, measured', async (t) => {
+for (const { name, reason, scenarios } of equivalentMutants) {
+  test.serial(`equivalent: ${name}, for ${reason.slice(0, 60)}..`, async (t) => {
+    t.timeout(900_000)
+    for (const scenario of scenarios) {
+      const { found, complete } = await searchBounded(scenario, { preemptions: LONG ? 1 : 0 })
+      t.is(found?.violation?.what, undefined, scenario.name)
+      t.true(complete)
+    }
+  })
+}
+
+test.serial('the three claims of the global SRCU, measured', async (t) => {
   const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()
   t.true(rcuCaughtAfter !== null && srcuClean, 'a hook that sleeps is caught under RCU, and safe under SRCU')
   for (const { kind, cpus, domain, perMm } of bytes) {
@@ -99,7 +112,7 @@ test('the three claims of the global SRCU, measured', async (t) => {
   t.true(histograms.global.length > histograms.perMm.length, 'the waits of one for all are longer')
 })
 
-test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {
+test.serial('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t) => {
   const written = readText('docs/museum.md')
   const text = museumText(written, exhibits)
   if (process.env['UMBRA_UPDATE'] === '1') writeFileSync(join(ROOT, 'docs/museum.md'), text)
@@ -107,7 +120,7 @@ test('docs/museum.md tells what the exhibits say (UMBRA_UPDATE=1 writes it)', (t
   for (const { name } of exhibits) t.true(text.includes(`\n### ${name}\n`), name)
 })
 
-test('chains lead to exhibits, and a name stands for one exhibit', (t) => {
+test.serial('chains lead to exhibits, and a name stands for one exhibit', (t) => {
   const names = exhibits.map(({ name }) => name)
   t.is(new Set(names).size, names.length)
   for (const { leadsTo } of exhibits) if (leadsTo !== undefined) t.true(names.includes(leadsTo), leadsTo)

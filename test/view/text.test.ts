@@ -1,11 +1,13 @@
 import test from 'ava'
 import * as fc from 'fast-check'
-import type { TraceEvent } from '../../src/base/index.ts'
+import type { TraceEvent, TraceStamp } from '../../src/base/index.ts'
 import {
   TRACE_HEADER,
   bar,
   bytesText,
+  columnLines,
   countText,
+  curveLines,
   eventText,
   figureLines,
   histogramLines,
@@ -223,4 +225,38 @@ test('progress is one line for a log and a block for a terminal', (t) => {
     '  321 storm operations, 45,000 checks, 0 violations',
   ])
   t.is(bar(2), '[########################] 100%')
+})
+
+const at = (task: string): TraceStamp => ({ task, pid: 1, cpu: 0, now: 0 })
+
+test('a race has a column a task, says once what all steps share, and marks where the invariant breaks', (t) => {
+  const trace: { event: TraceEvent; stamp: TraceStamp }[] = [
+    { event: { name: 'srcu_read_lock', srcu: 's', idx: 0 }, stamp: at('munmap') },
+    { event: { name: 'sched_switch', prev: 'munmap', prevState: 'R', next: 'vcpu0' }, stamp: at('vcpu0') },
+    { event: { name: 'srcu_read_unlock', srcu: 's', idx: 1 }, stamp: at('vcpu0') },
+  ]
+  const violation = { invariant: 'I5', what: 'too late', page: {}, task: 'munmap', now: 0, history: [] } as const
+  const lines = columnLines(trace, ['munmap', 'vcpu0'], violation, { width: 60 })
+  t.is(lines[0], 'in every step: srcu=s')
+  t.regex(lines[1]!, /^ +munmap +\| vcpu0$/)
+  t.regex(lines[3]!, /^ +1 srcu_read_lock: idx=0 +\|$/)
+  t.regex(lines[4]!, /^ +2 +\| srcu_read_unlock: idx=1$/)
+  t.regex(lines[5]!, /^ +\^ here I5 breaks +\|$/)
+  t.true(lines.includes('  too late'))
+})
+
+test('a text that is wider than its column goes on in the next line', (t) => {
+  const event: TraceEvent = { name: 'mm_page_alloc', pfn: 1, order: 0, kind: 'anon', owner: 1 }
+  const lines = columnLines([{ event, stamp: at('a') }], ['a', 'b'], null, { width: 58 })
+  t.true(lines.every((line) => line.length <= 70))
+  t.true(lines.some((line) => /^ +1 mm_page_alloc/.test(line)))
+})
+
+test('a curve rises from its least point to its largest', (t) => {
+  const points = [1, 10, 100].map((x) => ({ x, y: x * x }))
+  const lines = curveLines([{ mark: 'a', points }], { x: String, y: String })
+  t.regex(lines[0]!, /^10000 \| +a$/)
+  t.regex(lines.at(-3)!, /^ +1 \|a$/)
+  t.regex(lines.at(-1)!, /^ +1 +100$/)
+  t.deepEqual(curveLines([], { x: String, y: String }), [])
 })

@@ -28,6 +28,8 @@ import { windowFamily } from './window-order.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
+export { equivalentMutants } from './equivalents.ts'
+export type { EquivalentMutant } from './equivalents.ts'
 export { mutants } from './families.ts'
 export { clearWithinBound, huntExhibit, replayExhibit, shortestOf, tryExhibit } from './trial.ts'
 export type { Catch, Clear, Clearance, HuntExhibitOptions, Trial } from './trial.ts'

@@ -1,12 +1,16 @@
 /**
  * The mutation score: how many of the generated bugs the auditor kills.
  *
- * R1 Hunts are PCT of depth 3, as an exhibit's; the same score in every run.
+ * R1 A hunt is PCT of depth 3, as an exhibit's, and then the schedules within two preemptions, bound by bound.
  */
+import { searchBounded } from '../explore/index.ts'
 import { withParts } from './exhibit.ts'
 import { huntAny } from './trial.ts'
 import { mutants } from './families.ts'
 import type { Mutant } from './families.ts'
+
+/** Schedules that a search bound by bound runs at most. */
+const SEARCHED = 1000
 
 export interface Fate {
   readonly mutant: Mutant
@@ -17,7 +21,7 @@ export interface Fate {
 }
 
 export interface ScoreOptions {
-  /** Schedules for each mutant at most; for one that is called equivalent, a tenth. Default 600. */
+  /** Schedules of PCT for each mutant at most, before a search bound by bound; for one called equivalent, a tenth. Default 600. */
   readonly most?: number
   /** Which mutants. Default all. */
   readonly only?: (mutant: Mutant) => boolean
@@ -42,9 +46,17 @@ export async function mutationScore(options: ScoreOptions = {}): Promise<Score> 
   for (const mutant of mutants()) {
     if (options.only?.(mutant) === false) continue
     const { scenario, mutation } = mutant
-    const { run, schedules } = await huntAny(withParts(scenario, mutation.parts), {
-      most: mutant.equivalent === null ? most : Math.ceil(most / 10),
-    })
+    const mutated = withParts(scenario, mutation.parts)
+    const hunted = mutant.equivalent === null ? most : Math.ceil(most / 10)
+    let { run, schedules } = await huntAny(mutated, { most: hunted })
+    if (run === null) {
+      const search = await searchBounded(mutated, {
+        preemptions: mutant.equivalent === null ? 2 : 1,
+        schedules: SEARCHED,
+      })
+      run = search.found
+      schedules += search.schedules
+    }
     const fate = { mutant, killedBy: run?.violation?.invariant ?? null, schedules }
     fates.push(fate)
     options.onFate?.(fate)

@@ -6,7 +6,8 @@ import { cowAgainstReaders } from './cow-scenario.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withMm } from './parts.ts'
 
-class SetPteFirst extends Mm {
+/** Nobody hears of the new page before it can be written. */
+export class SetPteFirst extends Mm {
   override async setPteAtNotify(hva: Hva, pte: number): Promise<void> {
     this.setPte(hva, this.pageTable.slot(hva) as Hpa, pte)
     await mmuNotifierChangePte(this, hva, pte)

@@ -1,5 +1,5 @@
 /** `umbra museum score`: how many generated bugs the auditor kills, operation by mutation. */
-import { mutationScore } from '../../check/index.ts'
+import { equivalentMutants, mutationScore } from '../../check/index.ts'
 import type { Fate } from '../../check/index.ts'
 import { plural, tableLines } from '../../view/index.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -46,6 +46,7 @@ export async function score(output: Output): Promise<ExitCode> {
     const { equivalent } = fate.mutant
     if (equivalent !== null) reasons.set(equivalent, [...(reasons.get(equivalent) ?? []), nameOf(fate)])
   }
+  for (const { name, reason } of equivalentMutants) reasons.set(reason, [name])
   for (const [reason, names] of reasons) output.line(`- ${names.join(', ')}: ${reason}`)
   output.line(`mutation score ${killed}/${total}, and ${plural(fates.length - total, 'mutant')} that can break nothing`)
   for (const fate of survivors) output.line(output.chalk.red(`survived: ${nameOf(fate)}`))
