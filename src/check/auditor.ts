@@ -90,7 +90,7 @@ export class Auditor {
    * @param sleeping names of the tasks that sleep
    */
   judgeState(sleeping: readonly string[]): void {
-    this.translations.sweep()
+    this.translations.finish()
     this.protocol.judgeSleep(sleeping)
   }
 

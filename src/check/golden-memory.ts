@@ -7,6 +7,7 @@
  * R1 A load must return the last value stored through any path: guest, host thread or system call.
  * R2 While an operation that changes content is under way a byte may show its old or its new value.
  * R3 After MADV_FREE a page keeps its content or shows zeroes until it is written; once seen as zero it stays so.
+ * R4 A private page of a file parts from it when the host maps its copy, with what the file held when it was copied.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
@@ -87,6 +88,8 @@ export class GoldenMemory {
   compared = 0
   private readonly spaces = new Map<number, Space>()
   private readonly files = new Map<number, Map<number, Cell>>()
+  /** Copies of file pages that are made and not yet mapped, by frame. */
+  private readonly copies = new Map<number, Cell>()
 
   /** Takes one event in. @returns what a load got wrong, or null */
   observe(event: TraceEvent): GoldenMismatch | null {
@@ -95,6 +98,12 @@ export class GoldenMemory {
         return this.load(event.mm, event.hva, event.size, event.value)
       case 'mem_store':
         this.store(event.mm, event.hva, event.size, event.value)
+        return null
+      case 'cow_copy':
+        this.copied(this.space(event.mm), event.hva, event.to)
+        return null
+      case 'cow_break':
+        this.broken(this.space(event.mm), event.hva, event.to)
         return null
       case 'mm_mmap':
         this.map(this.space(event.mm), event)
@@ -188,6 +197,21 @@ export class GoldenMemory {
     if (own !== undefined) own.users--
     space.pages.set(page, copy)
     return copy
+  }
+
+  /** The host copies a page of a file that is mapped privately: what it held then is what the mapping will show. */
+  private copied(space: Space, hva: number, to: number): void {
+    const region = this.regionAt(space, hva)
+    if (region === undefined || region.shared || region.file < 0) return
+    this.copies.set(to, freshCell(this.shown(space, hva)?.bytes ?? ZERO_PAGE))
+  }
+
+  /** The copy is mapped: stores to the file show here no more, from before the first store on (R4). */
+  private broken(space: Space, hva: number, to: number): void {
+    const copy = this.copies.get(to)
+    this.copies.delete(to)
+    const page = Math.floor(hva / PAGE_SIZE)
+    if (copy !== undefined && !space.pages.has(page)) space.pages.set(page, copy)
   }
 
   private inFlux(space: Space, hva: number): boolean {

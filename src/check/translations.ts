@@ -1,51 +1,38 @@
 /**
  * The translation audit: I1, I2, I3, I9 and I10, judged by the real page tables, sptes and TLBs.
  *
- * A mirror of all leaf sptes, kept from the events, says which of them an event can concern; the verdict reads the
- * host page table, the frame's reference count and the TLB words themselves. Sweeps compare the mirror with the spte
- * tables, so that a change that no event announced is found as well.
+ * A mirror of all leaf sptes (spte-mirror.ts) says which of them an event can concern; the verdict reads the host page
+ * table, the frame's reference count and the TLB words themselves. Sweeps compare the mirror with the spte tables, so
+ * that a change that no event announced is found as well.
  *
  * R1 A translation is left alone while an invalidation of its address is open (`ProtocolAudit.isOpen`).
  * R2 So is one whose host PTE was written by a task that still holds the page-table lock: change_pte without a window
  *    (the seed's form) has that lock for its window. It is judged as soon as the lock is free.
  * R3 A TLB entry of a vCPU that has a flush request pending cannot be used, and is left alone.
+ * R4 A TLB may be behind a write-protection while mmuLock is held, and after that as long as the task that wrote it
+ *    does nothing but flush: KVM lets a dirty log's flush follow after mmuLock is dropped.
  */
 import { PAGE_SIZE, hex } from '../base/index.ts'
 import type { TraceEvent } from '../base/index.ts'
 import type { AuditedTranslation, AuditedVm, AuditedWorld } from './audited-world.ts'
 import type { PageNames } from './event-history.ts'
 import type { ProtocolAudit } from './protocol.ts'
+import { SpteMirror, pageOf } from './spte-mirror.ts'
+import type { Mirrored } from './spte-mirror.ts'
 import type { Ledger, Report } from './violation.ts'
-
-/** A leaf spte as its last event left it. */
-interface Mirrored extends AuditedTranslation {
-  readonly vm: AuditedVm
-  writable: boolean
-  /** A store went through it since it was set; known only when accesses are traced. */
-  stored: boolean
-}
-
-const pageOf = (address: number): number => Math.floor(address / PAGE_SIZE)
 
 export class TranslationAudit {
   private readonly world: AuditedWorld
   private readonly protocol: ProtocolAudit
   private readonly ledger: Ledger
   private readonly report: Report
-  /** Leaf sptes by address of the spte. */
-  private readonly sptes = new Map<number, Mirrored>()
-  /** The same by their first frame. */
-  private readonly byFrame = new Map<number, Set<Mirrored>>()
+  private readonly sptes = new SpteMirror()
   /** Invalidations that a VM has counted in and not yet out. */
   private readonly announced: { readonly vm: number; readonly start: number; readonly end: number }[] = []
   /** Host PTEs written since their page-table lock was last seen free. */
   private changed: { readonly mm: number; readonly hva: number }[] = []
-  /** Write-protected, with the flush still to come: KVM lets a dirty log's flush follow after mmuLock is dropped. */
+  /** Write-protected, with the flush still to come (R4). */
   private readonly protecting: { readonly vm: number; readonly task: string; readonly gfn: number }[] = []
-  /** Leaf sptes by their first page of the address space: key is `mm:page`. */
-  private readonly byPage = new Map<string, Set<Mirrored>>()
-  /** Those that map more than one page: few, and looked through for every page and frame. */
-  private readonly large = new Set<Mirrored>()
 
   constructor(world: AuditedWorld, protocol: ProtocolAudit, ledger: Ledger, report: Report) {
     this.world = world
@@ -56,6 +43,7 @@ export class TranslationAudit {
 
   observe(event: TraceEvent, task: string): void {
     if (this.changed.length > 0) this.checkChanged()
+    if (this.protecting.length > 0 && !isFlushing(event.name)) this.checkProtected(task)
     switch (event.name) {
       case 'kvm_mmu_set_spte':
         this.set(event)
@@ -97,10 +85,16 @@ export class TranslationAudit {
         for (let frame = event.pfn; frame < event.pfn + 2 ** event.order; frame++) this.checkFreed(frame)
         return
       case 'mem_store':
-        if (event.vcpu >= 0) this.noteStore(event.mm, event.hva)
+        if (event.vcpu >= 0) this.sptes.noteStore(event.mm, event.hva)
         return
       default:
     }
+  }
+
+  /** The run has ended: every flush that was still to come should have. */
+  finish(): void {
+    this.protecting.length = 0
+    this.sweep()
   }
 
   /** Compares every spte and TLB entry of every VM with the host, and the mirror with the spte tables. */
@@ -120,8 +114,7 @@ export class TranslationAudit {
         }
         this.judgeSpte(vm, found)
       })
-      let mirrored = 0
-      for (const spte of this.sptes.values()) if (spte.vm.id === vm.id) mirrored++
+      const mirrored = this.sptes.countOf(vm.id)
       if (mirrored !== present) {
         this.report('I1', `vm ${vm.id}: ${present} sptes are present, the events leave ${mirrored}`)
       }
@@ -182,13 +175,9 @@ export class TranslationAudit {
   private set(event: TraceEvent & { name: 'kvm_mmu_set_spte' }): void {
     const vm = this.world.vm(event.vm)
     if (vm === undefined) return
-    this.forget(event.sptep)
     const { gfn, hva, pfn, writable } = event
     const spte: Mirrored = { vm, gfn, hva, pfn, writable, pages: 512 ** event.level, stored: false }
     this.sptes.set(event.sptep, spte)
-    if (spte.pages > 1) this.large.add(spte)
-    index(this.byFrame, pfn, spte)
-    index(this.byPage, `${vm.mmId}:${pageOf(hva)}`, spte)
     this.ledger.count('I10')
     const current = vm.hvaOf(gfn)
     if (current !== hva && !vm.slotsChanging()) {
@@ -234,23 +223,14 @@ export class TranslationAudit {
         namesOf(spte.vm, spte),
       )
     }
-    this.forget(event.sptep)
+    this.sptes.forget(event.sptep)
   }
 
   /** Several sptes may map a page, and a store makes one of them dirty: the frame is marked, or another one is left. */
   private knowsOfStore(spte: Mirrored): boolean {
     if (this.world.isDirty(spte.pfn)) return true
-    for (const other of this.mapping(spte.pfn)) if (other !== spte && other.stored) return true
+    for (const other of this.sptes.mapping(spte.pfn)) if (other !== spte && other.stored) return true
     return false
-  }
-
-  private forget(sptep: number): void {
-    const spte = this.sptes.get(sptep)
-    if (spte === undefined) return
-    this.sptes.delete(sptep)
-    this.large.delete(spte)
-    unindex(this.byFrame, spte.pfn, spte)
-    unindex(this.byPage, `${spte.vm.mmId}:${pageOf(spte.hva)}`, spte)
   }
 
   /** A TLB entry is made from an spte, and never allows more. */
@@ -274,6 +254,16 @@ export class TranslationAudit {
     }
   }
 
+  /** The task does something else: it has flushed, or never will (R4). */
+  private checkProtected(task: string): void {
+    const mine = this.protecting.filter((each) => each.task === task)
+    for (const vm of new Set(mine.map((each) => each.vm))) {
+      if (this.world.vm(vm)?.isChanging() === true) continue
+      this.protected(vm, task)
+      this.checkTlbs(vm)
+    }
+  }
+
   private isProtecting(vm: number, gfn: number): boolean {
     return this.protecting.some((each) => each.vm === vm && each.gfn === gfn)
   }
@@ -287,7 +277,7 @@ export class TranslationAudit {
   ): void {
     this.ledger.count('I1')
     const needsWrite = entry.writable && (isNew || !this.isProtecting(vm.id, entry.gfn))
-    for (const spte of this.mapping(entry.pfn)) {
+    for (const spte of this.sptes.mapping(entry.pfn)) {
       if (spte.vm.id !== vm.id || (needsWrite && !spte.writable)) continue
       if (spte.gfn + (entry.pfn - spte.pfn) === entry.gfn) return
     }
@@ -319,16 +309,7 @@ export class TranslationAudit {
 
   /** Everything that maps part of the range, by what the host says now. */
   private checkRange(mm: number, start: number, end: number): void {
-    if (end - start <= 64 * PAGE_SIZE) {
-      for (let page = pageOf(start); page < pageOf(end); page++) {
-        for (const spte of this.byPage.get(`${mm}:${page}`) ?? []) this.judgeSpte(spte.vm, spte, start, end)
-      }
-      for (const spte of this.large) if (spte.vm.mmId === mm) this.judgeSpte(spte.vm, spte, start, end)
-    } else {
-      for (const spte of this.sptes.values()) {
-        if (spte.vm.mmId === mm) this.judgeSpte(spte.vm, spte, start, end)
-      }
-    }
+    for (const spte of this.sptes.within(mm, start, end)) this.judgeSpte(spte.vm, spte, start, end)
     for (const vm of this.world.vms()) {
       if (vm.mmId !== mm) continue
       vm.forEachTlbEntry((entry, vcpu) => {
@@ -339,7 +320,7 @@ export class TranslationAudit {
 
   private checkFreed(pfn: number): void {
     this.ledger.count('I2')
-    for (const spte of this.mapping(pfn)) {
+    for (const spte of this.sptes.mapping(pfn)) {
       this.report('I2', `frame ${hex(pfn)} is freed while an spte of vm ${spte.vm.id} maps it`, namesOf(spte.vm, spte))
     }
     for (const vm of this.world.vms()) {
@@ -361,25 +342,16 @@ export class TranslationAudit {
     const thread = this.world.hostTlbNaming(pfn)
     if (thread !== null) this.report('I2', `frame ${hex(pfn)} is freed while the TLB of ${thread} maps it`, { pfn })
   }
-
-  private noteStore(mm: number, hva: number): void {
-    for (const spte of this.byPage.get(`${mm}:${pageOf(hva)}`) ?? []) if (spte.writable) spte.stored = true
-    for (const spte of this.large) {
-      if (spte.writable && spte.vm.mmId === mm && spte.hva <= hva && hva < spte.hva + spte.pages * PAGE_SIZE) {
-        spte.stored = true
-      }
-    }
-  }
-
-  /** The sptes that map a frame. */
-  private mapping(pfn: number): Iterable<Mirrored> {
-    const exact = this.byFrame.get(pfn)
-    if (this.large.size === 0) return exact ?? []
-    const found = new Set(exact)
-    for (const spte of this.large) if (spte.pfn <= pfn && pfn < spte.pfn + spte.pages) found.add(spte)
-    return found
-  }
 }
+
+/** Steps of a flush; and the scheduler's own, in which nothing may be thrown and no task does anything. */
+const isFlushing = (name: TraceEvent['name']): boolean =>
+  name === 'kvm_flush_remote_tlbs_begin' ||
+  name === 'kvm_flush_remote_tlbs_end' ||
+  name === 'kvm_make_request' ||
+  name === 'kvm_vcpu_kick' ||
+  name === 'sched_switch' ||
+  name === 'sched_process_exit'
 
 const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva' | 'gfn' | 'pfn'>): PageNames => ({
   mm: vm.mmId,
@@ -388,15 +360,3 @@ const namesOf = (vm: AuditedVm, { hva, gfn, pfn }: Pick<AuditedTranslation, 'hva
   gfn,
   pfn,
 })
-
-function index<K>(rows: Map<K, Set<Mirrored>>, key: K, spte: Mirrored): void {
-  let set = rows.get(key)
-  if (set === undefined) rows.set(key, (set = new Set()))
-  set.add(spte)
-}
-
-function unindex<K>(rows: Map<K, Set<Mirrored>>, key: K, spte: Mirrored): void {
-  const set = rows.get(key)
-  set?.delete(spte)
-  if (set?.size === 0) rows.delete(key)
-}

@@ -27,7 +27,7 @@ export interface WorldParts {
 }
 
 export interface WorldOptions {
-  /** 96 frames unless it says otherwise. */
+  /** 40 frames unless it says otherwise. */
   readonly kernel?: KernelOptions
   /** Pages of guest memory, mapped in the mm. Default 4. */
   readonly pages?: number
@@ -71,7 +71,7 @@ export interface World {
 
 /** The kernel of a world; `run` something in it. */
 export function createKernel(options: WorldOptions = {}, parts: WorldParts = {}): Kernel {
-  return new (parts.kernel ?? Kernel)({ frames: 96, ...options.kernel })
+  return new (parts.kernel ?? Kernel)({ frames: 40, ...options.kernel })
 }
 
 /** Builds the world; in a task of its kernel. */

@@ -128,6 +128,31 @@ test('I1: a flush that was skipped leaves a TLB entry that a vCPU in guest mode 
   t.regex(said(violations), /TLB of vcpu 0 maps frame/)
 })
 
+test('I9: a flush that was skipped at mprotect leaves a TLB entry that allows stores', async (t) => {
+  const { violations } = await inSmallWorld({ parts: { vm: VmThatSkipsFlush } }, async (world) => {
+    await guestStore(world, 0, 7n)
+    await world.mm.mprotect(world.ram, PAGE_SIZE, 'r')
+  })
+  t.is(violations[0]?.invariant, 'I9')
+  t.regex(said(violations), /TLB of vcpu 0 is writable, the host PTE of frame \w+ is not/)
+})
+
+async function protectOnly(world: SmallWorld): Promise<void> {
+  const { vm } = world
+  await guestStore(world, 0, 7n)
+  const [slot] = vm.memslots.active.byGfn
+  await vm.mmuLock.lock()
+  vm.sptes.writeProtectGfns(slot!, slot!.baseGfn, slot!.endGfn, false)
+  vm.mmuLock.unlock()
+  await world.thread.load64(world.ram)
+}
+
+test('I1: sptes lose their right to write, and no flush ever comes', async (t) => {
+  const { violations } = await inSmallWorld({}, protectOnly)
+  t.is(violations[0]?.invariant, 'I1')
+  t.regex(said(violations), /TLB of vcpu 0 holds what a writable spte no longer says/)
+})
+
 class LosesDirty extends Sptes {
   protected override handOver(): void {
     this.vm.stats.dirtyHandedOver++

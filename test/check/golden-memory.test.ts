@@ -143,3 +143,17 @@ test('any sequence of stores, forks and remaps reads back as a flat array does',
   )
   t.pass()
 })
+
+const write = (bytes: string): TraceEvent => ({ name: 'file_write', file: 7, offset: 0, bytes })
+const cow = (name: 'cow_copy' | 'cow_break', to: number): TraceEvent => ({ name, mm: 1, hva: BASE, from: 3, to })
+
+test('a private page of a file keeps what the file held when the host copied it, not when it was first stored to', (t) => {
+  const golden = feed(mmap(1, 0, 1, 7), write('11'), cow('cow_copy', 9), write('22'))
+  t.is(golden.observe(load(1, 0, 0x22)), null, 'the copy is not mapped yet')
+  golden.observe(cow('cow_break', 9))
+  golden.observe(store(1, 8, 5))
+  t.is(golden.observe(load(1, 0, 0x11)), null)
+  t.not(golden.observe(load(1, 0, 0x22)), null)
+  const lost = feed(mmap(1, 0, 1, 7), write('11'), cow('cow_copy', 9), write('22'), cow('cow_break', 8))
+  t.is(lost.observe(load(1, 0, 0x22)), null, 'a copy that was lost is never shown')
+})

@@ -78,6 +78,7 @@ export const dirtyLogFamily: readonly Exhibit[] = [
       'if (flush) kvm_flush_remote_tlbs_memslot(kvm, memslot);',
     ],
     historical: ['slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);'],
+    breaks: 'I1',
     schedules: 5,
     shortest: { preemptions: 0, steps: 10 },
     bug: { vm: NoFlushVm },
