@@ -76,7 +76,7 @@ for (const engine of FAST) {
     ['hello', '', 23],
     ['selfmod', 'rounds=20', 101],
     ['timer', '', 97],
-    ['paging', '', LONG ? 997 : 50_021],
+    ...(LONG ? [['paging', '', 997] as const] : []),
     ['smp', 'rounds=100 remaps=4', LONG ? 101 : 997],
     ['sort', LONG ? 'count=2000' : 'count=100', LONG ? 499 : 9973],
   ] as const) {
@@ -169,17 +169,19 @@ test('an engine can be changed at any quantum, and the run does not show it', as
   t.is(await run(true), await run(false))
 })
 
+/** What the demo prints. */
+const demo = (engine: EngineName): string =>
+  spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+  }).stdout
+
 test('the demo prints the same on every engine', (t) => {
   if (!LONG) {
     t.log('skipped: set UMBRA_LONG=1')
     t.pass()
     return
   }
-  const demo = (engine: EngineName): string =>
-    spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1' },
-    }).stdout
   const expected = demo('reference')
   t.regex(expected, /CONSISTENT/)
   for (const engine of FAST) t.is(demo(engine), expected)
