@@ -13,6 +13,7 @@ import { asMarkdown, asText } from './report.ts'
 import type { Report, Subject } from './report.ts'
 import { audit } from './audit.ts'
 import { callouts } from './callouts.ts'
+import { costs } from './costs.ts'
 import { dontneed } from './dontneed.ts'
 import { engine } from './engine.ts'
 import { interpreter } from './interpreter.ts'
@@ -29,6 +30,7 @@ const SUBJECTS: readonly Subject[] = [
   interpreter,
   machine,
   engine,
+  costs,
   audit,
   memory,
 ]

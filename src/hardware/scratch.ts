@@ -21,10 +21,13 @@ export class ScratchArea {
   private readonly free: Piece[] = []
   private readonly used = new Map<number, number>()
   private readonly bytes: Uint8Array
+  /** Everything from here on was never given out, and is still zero. */
+  private touched: number
 
   /** @param bytes the whole memory; @param start of the area, `length` bytes long */
   constructor(bytes: Uint8Array, start: number, length: number) {
     this.bytes = bytes
+    this.touched = start
     if (length > 0) this.free.push({ start, length })
   }
 
@@ -43,7 +46,8 @@ export class ScratchArea {
     if (piece.length === length) this.free.splice(index, 1)
     else this.free[index] = { start: start + length, length: piece.length - length }
     this.used.set(start, length)
-    this.bytes.fill(0, start, start + length)
+    this.bytes.fill(0, start, Math.min(start + length, this.touched))
+    this.touched = Math.max(this.touched, start + length)
     return start
   }
 

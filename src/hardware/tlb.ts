@@ -22,9 +22,11 @@
  * R3 A flush by ASID, with or without a page, spares global entries; a flush of all ASIDs takes them too.
  * R4 Replacement is round robin within a set, so a run repeats.
  * R5 Entries vanish in two places only, `clear` and `flushAll`; both tell the listener.
+ * R6 Flushes of a large TLB take time by what it holds, not by its size: it keeps a list of the entries in use.
  */
 import { KernelError } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
+import { UsedEntries } from './tlb-used.ts'
 
 /** For a flush: every ASID (and global entries), every VMID. */
 export const ANY = -1
@@ -32,6 +34,8 @@ export const ANY = -1
 export const TLB_WORDS_PER_ENTRY = 8
 export const TLB_DEFAULT_ENTRIES = 256
 export const TLB_VALID: number = 1 << 20
+/** Larger TLBs list what they hold; smaller ones are looked through. */
+const LISTED_FROM = 512
 const GLOBAL = -1
 const MMU_INDEX_SHIFT = 16
 const VMID_MASK = 0xffff
@@ -83,6 +87,9 @@ export class Tlb {
   private readonly victims: Uint8Array
   /** Valid entries that are pieces of a larger leaf: while there are none, a page's entries stand in its own set. */
   private pieces = 0
+  /** The same for leaves under `extra`. */
+  private extraPieces = 0
+  private readonly used: UsedEntries | null
 
   /** @throws KernelError EINVAL for sizes that are no powers of two, or a buffer that does not hold the entries */
   constructor(options: TlbOptions = {}) {
@@ -105,7 +112,8 @@ export class Tlb {
     this.floats = new Float64Array(buffer, offset, (entries * TLB_WORDS_PER_ENTRY) / 2)
     this.victims = new Uint8Array(entries / ways)
     this.stats = new TlbStats()
-    this.words.fill(0)
+    this.used = entries < LISTED_FROM ? null : new UsedEntries(entries)
+    if (options.buffer !== undefined) this.words.fill(0)
   }
 
   /**
@@ -158,6 +166,8 @@ export class Tlb {
     this.words[at + 5] = leafShift | (extraShift << 8)
     this.floats[index * 4 + 3] = extra
     this.valid++
+    this.used?.add(index, extra)
+    if (extraShift !== 0) this.extraPieces++
     if (leafShift !== 0) this.pieces++
     this.stats.fills++
     return index
@@ -207,10 +217,17 @@ export class Tlb {
     return (this.words[index * TLB_WORDS_PER_ENTRY + 5] as number) >>> 8
   }
 
-  /** Calls back with the index of each valid entry, in order; the callback may evict it. */
+  /** Calls back with the index of each valid entry, in order unless the TLB is a large one; the callback may evict it. */
   forEachValid(callback: (index: number) => void): void {
-    if (this.valid === 0) return
-    for (let index = 0; index < this.entries; index++) if (this.isValid(index)) callback(index)
+    if (this.used === null) {
+      if (this.valid === 0) return
+      for (let index = 0; index < this.entries; index++) if (this.isValid(index)) callback(index)
+      return
+    }
+    for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
+      const index = this.indexAt(place)
+      if (this.isValid(index)) callback(index)
+    }
   }
 
   // Flushes. Each returns the number of valid entries it removed.
@@ -219,9 +236,10 @@ export class Tlb {
     this.stats.flushes++
     const removed = this.valid
     if (removed === 0) return 0
-    this.words.fill(0)
+    this.clearWords()
     this.valid = 0
     this.pieces = 0
+    this.extraPieces = 0
     this.stats.flushed += removed
     this.listener?.droppedAll()
     return removed
@@ -239,7 +257,8 @@ export class Tlb {
     if (this.pieces === 0 && count * this.ways < this.entries) {
       for (let page = first; page < first + count; page++) removed += this.clearPage(page, asid, vmid)
     } else {
-      for (let index = 0; this.valid > 0 && index < this.entries; index++) {
+      for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
+        const index = this.indexAt(place)
         if (!this.isValid(index) || !this.inContext(index, asid, vmid)) continue
         const size = 2 ** this.leafShiftAt(index)
         const leaf = Math.floor(this.pageAt(index) / size) * size
@@ -266,7 +285,21 @@ export class Tlb {
   flushExtra(first: number, count: number, vmid: number = ANY): number {
     let removed = 0
     this.stats.flushes++
-    for (let index = 0; this.valid > 0 && index < this.entries; index++) {
+    const { used } = this
+    if (used !== null && this.extraPieces === 0 && count < this.valid) {
+      for (let extra = first; extra < first + count; extra++) {
+        for (let next, index = used.first(extra); index !== -1; index = next) {
+          next = used.next(index)
+          if (this.extraAt(index) !== extra || !this.inContext(index, ANY, vmid)) continue
+          this.clear(index)
+          removed++
+        }
+      }
+      this.stats.flushed += removed
+      return removed
+    }
+    for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
+      const index = this.indexAt(place)
       if (!this.isValid(index) || !this.inContext(index, ANY, vmid)) continue
       const size = 2 ** this.extraShiftAt(index)
       const leaf = Math.floor(this.extraAt(index) / size) * size
@@ -282,7 +315,8 @@ export class Tlb {
   flushPfn(first: Pfn, count = 1): number {
     let removed = 0
     this.stats.flushes++
-    for (let index = 0; this.valid > 0 && index < this.entries; index++) {
+    for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
+      const index = this.indexAt(place)
       if (!this.isValid(index)) continue
       const pfn = this.pfnAt(index)
       if (pfn < first || pfn >= first + count) continue
@@ -296,7 +330,8 @@ export class Tlb {
   private flushMatching(asid: number, vmid: number): number {
     let removed = 0
     this.stats.flushes++
-    for (let index = 0; this.valid > 0 && index < this.entries; index++) {
+    for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
+      const index = this.indexAt(place)
       if (!this.isValid(index) || !this.inContext(index, asid, vmid)) continue
       this.clear(index)
       removed++
@@ -317,6 +352,29 @@ export class Tlb {
     return removed
   }
 
+  /** Everything there is to look through. */
+  private places(): number {
+    return this.used === null ? this.entries : this.used.count
+  }
+
+  /** The entry at a place. What stands at it may be cleared: places are visited from the last. */
+  private indexAt(place: number): number {
+    return this.used === null ? place : (this.used.indexes[place] as number)
+  }
+
+  private clearWords(): void {
+    const { used } = this
+    if (used === null) {
+      this.words.fill(0)
+      return
+    }
+    while (used.count > 0) {
+      const at = (used.indexes[used.count - 1] as number) * TLB_WORDS_PER_ENTRY
+      for (let word = 0; word < TLB_WORDS_PER_ENTRY; word++) this.words[at + word] = 0
+      used.remove(used.indexes[used.count - 1] as number)
+    }
+  }
+
   private inContext(index: number, asid: number, vmid: number): boolean {
     return (asid === ANY || this.asidAt(index) === asid) && (vmid === ANY || this.vmidAt(index) === vmid)
   }
@@ -325,6 +383,8 @@ export class Tlb {
     const at = index * TLB_WORDS_PER_ENTRY
     if (this.listener !== null) this.listener.droppedPage(this.pageAt(index))
     if (this.leafShiftAt(index) !== 0) this.pieces--
+    if (this.extraShiftAt(index) !== 0) this.extraPieces--
+    this.used?.remove(index)
     for (let word = 0; word < TLB_WORDS_PER_ENTRY; word++) this.words[at + word] = 0
     this.valid--
   }

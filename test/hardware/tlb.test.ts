@@ -43,7 +43,7 @@ type Step =
   | { readonly kind: 'flush'; readonly flush: Flush }
 
 /** Pages that share sets, at both ends of the 52-bit space and around 2^32. */
-const BASES = [0, 2 ** 31 - 4, 2 ** 32 - 4, 2 ** 52 - 16]
+const BASES = [0, 256, 2 ** 31 - 4, 2 ** 32 - 4, 2 ** 52 - 16]
 const pages = fc.oneof(
   { weight: 3, arbitrary: fc.nat(3) },
   { weight: 2, arbitrary: fc.tuple(fc.constantFrom(...BASES), fc.nat(15)).map(([base, n]) => base + n) },
@@ -162,9 +162,9 @@ function entryAt(tlb: Tlb, index: number): Entry {
 }
 const stored = (entry: Entry): Entry => (entry.global ? { ...entry, asid: ANY } : entry)
 function contents(tlb: Tlb): Entry[] {
-  const all: Entry[] = []
-  tlb.forEachValid((index) => all.push(entryAt(tlb, index)))
-  return all
+  const all: number[] = []
+  tlb.forEachValid((index) => all.push(index))
+  return all.toSorted((a, b) => a - b).map((index) => entryAt(tlb, index))
 }
 const answers = (entry: Entry, page: number, asid: number, vmid: number, mmuIndex: number): boolean =>
   entry.page === page && (entry.global || entry.asid === asid) && entry.vmid === vmid && entry.mmuIndex === mmuIndex
@@ -173,6 +173,7 @@ for (const { entries: size, ways } of [
   { entries: 8, ways: 1 },
   { entries: 8, ways: 2 },
   { entries: 4, ways: 4 },
+  { entries: 512, ways: 2 },
 ]) {
   test(`${size} entries in ${ways} ways: never a wrong or a flushed answer, and no flush takes more than it must`, (t) => {
     fc.assert(

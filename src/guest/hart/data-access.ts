@@ -49,11 +49,11 @@ export class DataAccess extends Operators {
   private extension: Extension = ZERO
   private source = 0
 
-  constructor(hart: Hart, first: Decoded) {
+  constructor(hart: Hart, first: Decoded, memory: HartMemory = hart.memory) {
     super()
     this.hart = hart
-    this.memory = hart.memory
-    this.bytes = hart.memory.bytes
+    this.memory = memory
+    this.bytes = memory.bytes
     this.cells = hart.state.cells
     this.halves = hart.state.halves
     this.now = first

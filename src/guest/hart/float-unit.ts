@@ -20,6 +20,7 @@ import { type Decoded, FLOAT_OPERATIONS, type FloatFormat, type FloatOperation }
 import { DataAccess } from './data-access.ts'
 import { FastFloat } from './fast-float.ts'
 import type { Hart } from './hart.ts'
+import type { HartMemory } from './memory.ts'
 import { Cell } from './state.ts'
 
 const FCSR = Cell.fcsr * 2
@@ -36,8 +37,8 @@ export class FloatUnit extends DataAccess {
 
   private readonly fast: FastFloat
 
-  constructor(hart: Hart, first: Decoded) {
-    super(hart, first)
+  constructor(hart: Hart, first: Decoded, memory: HartMemory = hart.memory) {
+    super(hart, first, memory)
     this.fast = new FastFloat(hart)
   }
 

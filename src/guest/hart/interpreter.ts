@@ -18,6 +18,7 @@ import { Exit, type ExitReason } from './exit.ts'
 import { FloatUnit } from './float-unit.ts'
 import { Flow } from './flow.ts'
 import type { Hart } from './hart.ts'
+import type { HartMemory } from './memory.ts'
 import { Cell } from './state.ts'
 
 const PC_LOW = Cell.pc * 2
@@ -31,9 +32,9 @@ export class Interpreter extends FloatUnit implements Engine, Emitter<bigint, bo
   fetchHigh = 0
   fetchBase = -1
 
-  /** @param cache may be shared by the machine's harts */
-  constructor(hart: Hart, cache: DecodeCache = new DecodeCache()) {
-    super(hart, cache.short(0))
+  /** @param cache may be shared by the machine's harts; @param memory by default the hart's */
+  constructor(hart: Hart, cache: DecodeCache = new DecodeCache(), memory: HartMemory = hart.memory) {
+    super(hart, cache.short(0), memory)
     this.doubles = hart.state.doubles
     this.cache = cache
   }

@@ -58,10 +58,9 @@ export class Engines {
    */
   create(name: EngineName, hart: Hart, vcpu: Vcpu): Engine {
     const area = this.areas[hart.id]
-    const reference = new Interpreter(hart, this.cache)
     if (name === 'reference') {
       area?.detach()
-      return reference
+      return new Interpreter(hart, this.cache)
     }
     if (area === undefined) {
       throw new KernelError(
@@ -72,7 +71,7 @@ export class Engines {
     area.attach(vcpu, hart.reservations, hart.id)
     const code = name === 'translator' ? this.codeCache() : null
     if (code !== null) return new Translator(hart, area, code)
-    return new WasmInterpreter(hart, area, reference, () => this.shared())
+    return new WasmInterpreter(hart, area, this.cache, () => this.shared())
   }
 
   release(): void {

@@ -7,6 +7,8 @@
  * R3 RAM starts at guest-physical 0x80000000; the device tree lies in its last pages, a ramdisk below.
  */
 import { GiB, KernelError, MiB, PAGE_SIZE, gpa, hex, pageAlignDown } from '../../base/index.ts'
+import { TLB_DEFAULT_ENTRIES } from '../../hardware/index.ts'
+import type { TlbOptions } from '../../hardware/index.ts'
 import type { Kernel, Mapping, Mm } from '../../host/index.ts'
 import { Vm } from '../../mmu/index.ts'
 import type { VmOptions } from '../../mmu/index.ts'
@@ -115,7 +117,7 @@ export class Machine {
     const engine = options.engine ?? (this.engines.fast ? DEFAULT_ENGINE : 'reference')
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
-      const vcpu = vm.createVcpu()
+      const vcpu = vm.createVcpu({ tlb: tlbFor(ram.length) })
       const timer = new HartTimer(this.time)
       const state = this.engines.stateOf(id)
       const hart = new Hart({ id, memory: vcpu, reservations, clock: timer, ...(state && { state }) })
@@ -296,6 +298,15 @@ function checkOptions(options: MachineOptions, memory: number): void {
   check('timebase', options.timebase, 1, 0xffff_ffff)
   check('nsPerInstruction', options.nsPerInstruction, 1, 1e6)
   check('budget', options.budget, 1, Number.MAX_SAFE_INTEGER)
+}
+
+const MOST_TLB_ENTRIES = 16384
+
+/** As many entries as the guest has pages, in limits; a page and its frame have an entry each, often in one set. */
+function tlbFor(memory: number): TlbOptions {
+  let entries = TLB_DEFAULT_ENTRIES
+  while (entries < memory / PAGE_SIZE && entries < MOST_TLB_ENTRIES) entries *= 2
+  return { entries, ways: 4 }
 }
 
 interface BootFiles {

@@ -129,11 +129,11 @@ export class HartArea implements StoreWatcher {
 
   /**
    * Makes a row of what the TLB knows.
-   * @returns whether there is one now
+   * @returns whether there is one now; 'unknown' if the TLB does not know the page
    */
-  fill(page: number, access: Access): boolean {
+  fill(page: number, access: Access): boolean | 'unknown' {
     const base = this.source === null ? -1 : this.source.known(page, access)
-    if (base < 0) return false
+    if (base < 0) return 'unknown'
     if (access === Access.read) this.read.fill(page, base)
     else if (access === Access.execute) this.execute.fill(page, base)
     else if (!this.allowsStore(base)) return false

@@ -6,7 +6,16 @@
  * R2 Nothing has happened when a memory access gives up (`Frame.slow`): the instruction can be executed anew.
  */
 import { Access } from '../../hardware/index.ts'
-import type { AccessSize, AmoOperation, CsrOperation, Emitter, Field, Row } from '../isa/index.ts'
+import type {
+  AccessSize,
+  AmoOperation,
+  CsrOperation,
+  Emitter,
+  Field,
+  FloatFormat,
+  FloatOperation,
+  Row,
+} from '../isa/index.ts'
 import type { Code } from './code.ts'
 import { pushField } from './fields.ts'
 import { FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG } from './layout.ts'
@@ -80,6 +89,8 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     this.row = row
     this.rare = false
     row.semantics<void, void>(this)
+    // An encoding that is excluded by an operand's value is left to the reference, too.
+    if (row.except.length > 0) this.rare = true
     if (this.rare) bytes.length = start
     else this.code.br(this.frame.advance)
     return !this.rare
@@ -286,6 +297,15 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     this.rare = true
   }
   storeConditional(_size: 4 | 8): void {
+    this.rare = true
+  }
+  floatLoad(_size: 4 | 8): void {
+    this.rare = true
+  }
+  floatStore(_size: 4 | 8): void {
+    this.rare = true
+  }
+  float(_operation: FloatOperation, _format: FloatFormat): void {
     this.rare = true
   }
   csr(_operation: CsrOperation, _source: void): void {

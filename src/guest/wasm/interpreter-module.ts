@@ -344,6 +344,10 @@ class Dispatcher {
     code.op(Op.i64Or)
     code.op(Op.i64Ne)
     code.if()
+    // A page that nothing will be fetched from is not translated.
+    code.get(this.left)
+    code.op(Op.i32Eqz)
+    code.brIf(out)
     code.get(frame.base)
     pushPage()
     code.i32(1)
@@ -492,10 +496,13 @@ class Dispatcher {
 /** Rows by index: each set of rows that some index may mean is one case. */
 function planCases(): { readonly cases: readonly Case[]; readonly table: readonly (Case | undefined)[] } {
   const rows = ROWS.filter((row) => row.expandsTo === undefined)
+  const byOpcode = Array.from({ length: 32 }, (_, opcode) =>
+    rows.filter((row) => ((wordOf(opcode) ^ row.match) & row.mask & 0x7f) === 0),
+  )
   const byRows = new Map<string, Case>()
   const table: (Case | undefined)[] = []
   for (let index = 0; index < 1024; index++) {
-    const found = rows.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
+    const found = byOpcode[index & 31]!.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
     const key = found.map((row) => row.name).join()
     if (found.length > 0 && !byRows.has(key)) byRows.set(key, { rows: found, label: 0 })
     table.push(byRows.get(key))

@@ -5,11 +5,12 @@
  * R2 When every access has an observer, or stores are recorded, the reference interpreter does everything.
  */
 import { Wasm } from '../../base/index.ts'
-import type { WasmModule } from '../../base/index.ts'
+import type { Gvn, WasmModule } from '../../base/index.ts'
 import type { Access } from '../../hardware/index.ts'
-import { type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
+import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
 import { FETCH_FRAME, FETCH_PAGE } from './interpreter-module.ts'
+import { KnownMiss } from './known-miss.ts'
 
 /** What the interpreters of one memory have in common. */
 export interface InterpreterParts {
@@ -25,6 +26,7 @@ export class WasmInterpreter implements Engine {
   static readonly opaque = true
   readonly hart: Hart
   private readonly area: HartArea
+  private readonly memory: KnownMiss
   private readonly reference: Interpreter
   private readonly shared: () => InterpreterParts
   private expansions = 0
@@ -35,20 +37,29 @@ export class WasmInterpreter implements Engine {
 
   /**
    * @param area attached to the TLBs of the hart's memory; its state is the hart's
+   * @param cache of decoded instructions; harts may share it
    * @param shared what harts of one memory have in common; asked for when it is needed
    */
-  constructor(hart: Hart, area: HartArea, reference: Interpreter, shared: () => InterpreterParts) {
+  constructor(hart: Hart, area: HartArea, cache: DecodeCache, shared: () => InterpreterParts) {
     this.hart = hart
     this.area = area
-    this.reference = reference
+    this.memory = new KnownMiss(hart.memory)
+    this.reference = new Interpreter(hart, cache, this.memory)
     this.shared = shared
   }
 
   run(budget: number): ExitReason {
+    return this.begin() ? this.continue(budget) : this.byReference(budget)
+  }
+
+  // For an engine around this one.
+
+  /** Begins a run: pending interrupts, and the rows that are good now. @returns false if `byReference` has to do all of it */
+  begin(): boolean {
     const { area, reference } = this
     if (this.hart.observer !== undefined || area.memory.recording) {
       this.stale = true
-      return reference.run(budget)
+      return false
     }
     if (this.stale) {
       // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
@@ -57,10 +68,14 @@ export class WasmInterpreter implements Engine {
     }
     reference.begin()
     area.prepare()
-    return this.continue(budget)
+    return true
   }
 
-  /** What follows the beginning of a run, for an engine around this one. */
+  byReference(budget: number): ExitReason {
+    return this.reference.run(budget)
+  }
+
+  /** Goes on with a run that has begun. @returns `FOUND_UNIT` and `HOT_CODE` too, if the module was made with hooks */
   continue(budget: number): ExitReason {
     const { area } = this
     this.generated ??= this.instantiate()
@@ -78,10 +93,18 @@ export class WasmInterpreter implements Engine {
   private instantiate(): Run {
     const { module, expansions } = this.shared()
     const { memory } = this.area.memory
-    const fill = (page: number, access: Access): number => (this.area.fill(page, access) ? 1 : 0)
+    const fill = (page: number, access: Access): number => this.fill(page as Gvn, access)
     const step = (): number => this.step()
     this.expansions = expansions
     return new Wasm.Instance(module, { umbra: { memory, fill, step } }).exports['run'] as Run
+  }
+
+  /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
+  fill(page: Gvn, access: Access): number {
+    const { area, memory } = this
+    let filled = area.fill(page, access)
+    if (filled === 'unknown') filled = memory.ask(page, access) >= 0 && area.fill(page, access) === true
+    return filled ? 1 : 0
   }
 
   /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */

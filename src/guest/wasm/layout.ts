@@ -22,7 +22,7 @@
  */
 
 /** Rows of each fast TLB, direct mapped by the low bits of the page number. */
-export const FAST_ROWS = 4096
+export const FAST_ROWS = 8192
 export const FAST_ROW_BYTES = 16
 /** Of a row's fields. */
 export const ROW_TAG = 0

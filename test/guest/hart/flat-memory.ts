@@ -9,11 +9,12 @@ export class FlatBytes implements GuestBytes {
   private readonly u32: Uint32Array
   private readonly i64: BigInt64Array
 
-  constructor(size: number) {
-    this.u8 = new Uint8Array(size)
-    this.u16 = new Uint16Array(this.u8.buffer)
-    this.u32 = new Uint32Array(this.u8.buffer)
-    this.i64 = new BigInt64Array(this.u8.buffer)
+  /** @param buffer where they stand, from its start */
+  constructor(size: number, buffer: ArrayBuffer = new ArrayBuffer(size)) {
+    this.u8 = new Uint8Array(buffer, 0, size)
+    this.u16 = new Uint16Array(buffer, 0, size / 2)
+    this.u32 = new Uint32Array(buffer, 0, size / 4)
+    this.i64 = new BigInt64Array(buffer, 0, size / 8)
   }
 
   read8(at: Hpa): number {

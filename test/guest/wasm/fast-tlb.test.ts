@@ -104,12 +104,12 @@ test('whatever happens to the TLB, every row of the present context is answered 
 test('a context that comes back finds its rows, until its number is given to another', (t) => {
   const { source, area } = new Rig()
   source.tlb.read.fill(5, 0, VMID, 8, false, 7 as Pfn, 0)
-  t.true(area.fill(5, Access.read))
+  t.is(area.fill(5, Access.read), true)
   t.is(area.read.lookup(5), 7 * PAGE_SIZE)
   source.asid = 1
   area.refresh()
   t.is(area.read.lookup(5), -1)
-  t.false(area.fill(5, Access.read))
+  t.is(area.fill(5, Access.read), 'unknown')
   source.asid = 0
   area.refresh()
   t.is(area.read.lookup(5), 7 * PAGE_SIZE)
@@ -125,15 +125,15 @@ test('a context that comes back finds its rows, until its number is given to ano
 test('stores to a frame in which another hart has a reservation are refused, others are not', (t) => {
   const { source, area, reservations } = new Rig()
   for (const pfn of [7, 9]) source.tlb.write.fill(pfn, 0, VMID, 8, false, pfn as Pfn, 0)
-  t.true(area.fill(7, Access.write))
+  t.is(area.fill(7, Access.write), true)
   reservations.reserve(0, 7 * PAGE_SIZE, 8)
   area.prepare()
   t.is(area.write.lookup(7), 7 * PAGE_SIZE, 'its own reservation is no matter')
   reservations.reserve(1, 7 * PAGE_SIZE + 4088, 8)
   area.prepare()
   t.is(area.write.lookup(7), -1)
-  t.false(area.fill(7, Access.write))
-  t.true(area.fill(9, Access.write))
+  t.is(area.fill(7, Access.write), false)
+  t.is(area.fill(9, Access.write), true)
   reservations.clear(1)
   area.prepare()
   t.is(area.write.lookup(7), 7 * PAGE_SIZE)
@@ -142,10 +142,10 @@ test('stores to a frame in which another hart has a reservation are refused, oth
 test('a watched frame gets no row for stores, and loses the one it has', (t) => {
   const { area, memory, source } = new Rig()
   source.tlb.write.fill(7, 0, VMID, 8, false, 7 as Pfn, 0)
-  t.true(area.fill(7, Access.write))
+  t.is(area.fill(7, Access.write), true)
   memory.watch.watch(7 as Pfn)
   t.is(area.write.lookup(7), -1)
-  t.false(area.fill(7, Access.write))
+  t.is(area.fill(7, Access.write), false)
 })
 
 test('the words do not overlap the cells, and areas are given back', (t) => {

@@ -4,29 +4,34 @@ import {
   type Engine,
   Exit,
   Hart,
-  type HartMemory,
+  HartState,
   Interpreter,
   ReservationTable,
 } from '../../../../src/guest/index.ts'
-import { ARENA, hashArena } from './arena.ts'
+import { ARENA, ARENA_BYTES, hashArena } from './arena.ts'
 import { assembleProgram, type Case, CASE_CSRS, type CaseCsr, type Outcome } from './case.ts'
 import { PagedMemory } from './paged-memory.ts'
 
 /** One hart, used for case after case. */
 export class OurSide {
-  private readonly memory = new PagedMemory()
-  private readonly hart: Hart
+  readonly hart: Hart
+  private readonly memory: PagedMemory
   private readonly engine: Engine
   private readonly template: Uint8Array
   private readonly words: Uint32Array
 
-  /** @param makeEngine the engine under test */
-  constructor(template: Uint8Array, makeEngine: (hart: Hart) => Engine = (hart) => new Interpreter(hart)) {
-    const memory: HartMemory = this.memory
-    this.hart = new Hart({ id: 0, memory, reservations: new ReservationTable(1) })
+  /** @param makeEngine the engine under test; @param state where its registers are */
+  constructor(
+    template: Uint8Array,
+    makeEngine: (hart: Hart) => Engine = (hart) => new Interpreter(hart),
+    memory: PagedMemory = new PagedMemory(),
+    state: HartState = new HartState(),
+  ) {
+    this.memory = memory
+    this.hart = new Hart({ id: 0, memory, state, reservations: new ReservationTable(1) })
     this.engine = makeEngine(this.hart)
     this.template = template
-    this.words = new Uint32Array(this.memory.bytes.u8.buffer)
+    this.words = new Uint32Array(this.memory.bytes.u8.buffer, 0, ARENA_BYTES / 4)
   }
 
   /** @param budget instructions after which the case counts as endless */

@@ -10,11 +10,15 @@ const ACCESS_FAULT: Readonly<Record<Access, number>> = { fetch: 1, read: 5, writ
 
 /** Host physical address 0 is the arena's first byte. */
 export class PagedMemory implements HartMemory {
-  readonly bytes: FlatBytes = new FlatBytes(ARENA_BYTES)
+  readonly bytes: FlatBytes
   readonly missKind: MissKind = Miss.GUEST_FAULT
   missCause = 0
-  private context = 0
-  private satp = 0n
+  protected context = 0
+  protected satp = 0n
+
+  constructor(bytes: FlatBytes = new FlatBytes(ARENA_BYTES)) {
+    this.bytes = bytes
+  }
 
   setContext(context: number): void {
     this.context = context

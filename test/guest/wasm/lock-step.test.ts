@@ -1,0 +1,186 @@
+/** Whole machines on every engine: same trace, same virtual time, same memory, to the last instruction. */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import test from 'ava'
+import { MiB } from '../../../src/base/index.ts'
+import { Session, stormKinds } from '../../../src/check/index.ts'
+import type { AuditLevel } from '../../../src/check/index.ts'
+import { Kernel } from '../../../src/host/index.ts'
+import { DEFAULT_ENGINE, ENGINE_NAMES, Machine, engineBytes } from '../../../src/guest/index.ts'
+import type { EngineName } from '../../../src/guest/index.ts'
+import { random } from '../../../src/sched/index.ts'
+
+const LONG = process.env['UMBRA_LONG'] === '1'
+const FAST = ENGINE_NAMES.filter((name) => name !== 'reference')
+
+const guestProgram = (name: string): Uint8Array => readFileSync(`examples/guests/prebuilt/${name}.elf`)
+
+/** A hash of all that is put in. */
+class Digest {
+  private readonly hash = createHash('sha1')
+  count = 0
+
+  text(text: string): void {
+    this.hash.update(text)
+    this.count++
+  }
+  words(words: Readonly<ArrayBufferView>): void {
+    this.hash.update(words as NodeJS.ArrayBufferView)
+  }
+  get value(): string {
+    return this.hash.digest('hex')
+  }
+}
+
+const json = (value: unknown): string =>
+  JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item))
+
+interface Step {
+  readonly instructions: number
+  readonly digest: string
+}
+
+/** The state of a machine every `piece` instructions: registers and CSRs, and now and then all of memory. */
+async function digests(engine: EngineName, guest: string, bootargs: string, piece: number): Promise<Step[]> {
+  const memory = guest === 'paging' ? 8 * MiB : 2 * MiB
+  const kernel = new Kernel({ frames: memory / 4096 + 256, scratchBytes: engineBytes([2]) })
+  const steps: Step[] = []
+  await kernel.run(async () => {
+    const machine = await Machine.create(kernel, {
+      name: guest,
+      program: guestProgram(guest),
+      memory,
+      bootargs,
+      harts: guest === 'smp' ? 2 : 1,
+      engine,
+      quantum: 977,
+      budget: piece,
+    })
+    for (;;) {
+      const result = await machine.run()
+      const digest = new Digest()
+      for (const { hart } of machine.runs) digest.words(hart.state.halves)
+      if (steps.length % 16 === 0 || result.cause !== 'budget') digest.words(kernel.memory.words)
+      steps.push({ instructions: result.instructions.reduce((sum, count) => sum + count, 0), digest: digest.value })
+      if (result.cause !== 'budget' || steps.length > 20_000) break
+      machine.budgetLeft += piece
+    }
+    await machine.destroy()
+  })
+  return steps
+}
+
+for (const engine of FAST) {
+  for (const [guest, bootargs, piece] of [
+    ['hello', '', 23],
+    ['selfmod', 'rounds=20', 101],
+    ['timer', '', 97],
+    ['paging', '', LONG ? 997 : 50_021],
+    ['smp', 'rounds=100 remaps=4', LONG ? 101 : 997],
+    ['sort', LONG ? 'count=2000' : 'count=100', LONG ? 499 : 9973],
+  ] as const) {
+    test(`${engine}: ${guest} has the same registers and memory as on the reference every ${piece} instructions`, async (t) => {
+      const expected = await digests('reference', guest, bootargs, piece)
+      const actual = await digests(engine, guest, bootargs, piece)
+      t.true(expected.length > 3)
+      t.deepEqual(actual, expected)
+    })
+  }
+}
+
+/** Everything that happened in a session under storms: each event with its time, and the memory at the end. */
+async function stormDigest(engine: EngineName, seed: number, audit: AuditLevel): Promise<string> {
+  const digest = new Digest()
+  const session = new Session({
+    seed,
+    frames: 700,
+    swapPages: 4096,
+    pageTableLock: 'sleep',
+    srcu: 'tiny',
+    audit,
+    engine,
+    policy: seed % 2 === 0 ? random(seed) : undefined,
+    probe: (event, stamp) => digest.text(json([event, stamp])),
+    storm: { seed, kinds: stormKinds, pace: { shortest: 20_000, longest: 100_000 } },
+    guests: [
+      ['patterns', 'two-dimensional', 1, 'kib=64 rounds=1'],
+      ['sort', 'shadow', 1, 'count=100'],
+      ['smp', 'two-dimensional', 2, 'rounds=50 remaps=2'],
+    ].map(([name, paging, harts, bootargs]) => ({
+      name: name as string,
+      program: guestProgram(name as string),
+      memory: 2 * MiB,
+      harts: harts as number,
+      paging: paging as 'shadow' | 'two-dimensional',
+      bootargs: bootargs as string,
+      budget: 1e9,
+    })),
+  })
+  const report = await session.run()
+  digest.text(json(report))
+  digest.words(session.kernel.memory.words)
+  return `${digest.count} ${digest.value}: ${report.guests.map(({ outcome }) => outcome).join()}`
+}
+
+for (const engine of FAST) {
+  for (const [seed, audit] of [
+    [1, 'off'] as const,
+    [2, 'sampled'] as const,
+    ...(LONG ? [[3, 'all'] as const, [4, 'off'] as const] : []),
+  ]) {
+    test(`${engine}: storms and swap leave the same trace as on the reference, seed ${seed}, audit ${audit}`, async (t) => {
+      const expected = await stormDigest('reference', seed, audit)
+      t.regex(expected, /finished,finished,finished/)
+      t.is(await stormDigest(engine, seed, audit), expected)
+    })
+  }
+}
+
+test('an engine can be changed at any quantum, and the run does not show it', async (t) => {
+  const run = async (change: boolean): Promise<string> => {
+    const kernel = new Kernel({ frames: 2600, scratchBytes: engineBytes([1]) })
+    const digest = new Digest()
+    kernel.trace.attach((event, stamp) => {
+      // The task that changes engines is seen in who runs, but nowhere else.
+      if (!event.name.startsWith('sched')) digest.text(json([event, stamp.now]))
+    })
+    await kernel.run(async () => {
+      const machine = await Machine.create(kernel, {
+        name: 'paging',
+        program: guestProgram('paging'),
+        memory: 8 * MiB,
+        quantum: 3001,
+      })
+      let changes = 0
+      kernel.spawn('changer', async () => {
+        while (machine.running || changes === 0) {
+          if (change) machine.setEngine(ENGINE_NAMES[changes++ % ENGINE_NAMES.length] ?? DEFAULT_ENGINE)
+          else changes++
+          await kernel.sched.yieldNow()
+        }
+      })
+      digest.text(json(await machine.run()))
+      t.true(changes > 20)
+      await machine.destroy()
+    })
+    return digest.value
+  }
+  t.is(await run(true), await run(false))
+})
+
+test('the demo prints the same on every engine', (t) => {
+  if (!LONG) {
+    t.log('skipped: set UMBRA_LONG=1')
+    t.pass()
+    return
+  }
+  const demo = (engine: EngineName): string =>
+    spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1' },
+    }).stdout
+  const expected = demo('reference')
+  t.regex(expected, /CONSISTENT/)
+  for (const engine of FAST) t.is(demo(engine), expected)
+})
