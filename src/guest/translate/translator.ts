@@ -63,11 +63,17 @@ export class Translator implements Engine {
       const before = left
       left = this.retire(before)
       if (left === 0) break
+      if (exit === ExitCode.STEP) {
+        const ended = below.single()
+        if (ended !== 0) return ended
+        left--
+        continue
+      }
       if (exit === ExitCode.UNKNOWN && this.find(left < before)) continue
       const reason = below.continue(left) as number
       if (reason !== FOUND_UNIT && reason !== HOT_CODE) return reason as ExitReason
       left = area.i32[BUDGET_WORD] as number
-      if (reason === HOT_CODE) cache.add(this.hostOfPc())
+      if (reason === HOT_CODE) this.translateHere()
     }
     return Exit.INTR
   }
@@ -92,6 +98,11 @@ export class Translator implements Engine {
     if (!jumped || !cache.isHot(host)) return false
     cache.add(host)
     return cache.link(host)
+  }
+
+  private translateHere(): void {
+    const host = this.hostOfPc()
+    if (host >= 0) this.cache.add(host)
   }
 
   /** Where the code at pc lies, or -1 if its page is not known. */

@@ -79,15 +79,29 @@ export class WasmInterpreter implements Engine {
   continue(budget: number): ExitReason {
     const { area } = this
     this.generated ??= this.instantiate()
-    area.i32[FETCH_PAGE / 4] = -1
-    area.i32[FETCH_PAGE / 4 + 1] = -1
-    area.i32[FETCH_FRAME / 4] = -1
+    this.forgetFetchPage()
     const reason = this.generated(area.base, this.expansions, budget)
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
+  /**
+   * One instruction of a run that has begun, by the reference: it is told of a miss that `fill` has just had, which a
+   * second try would not repeat. @returns 0 to go on, or the reason to leave
+   */
+  single(): ExitReason | 0 {
+    this.forgetFetchPage()
+    return this.step()
+  }
+
   fenceI(): void {
     this.reference.fenceI()
+  }
+
+  private forgetFetchPage(): void {
+    const { i32 } = this.area
+    i32[FETCH_PAGE / 4] = -1
+    i32[FETCH_PAGE / 4 + 1] = -1
+    i32[FETCH_FRAME / 4] = -1
   }
 
   private instantiate(): Run {
@@ -108,7 +122,7 @@ export class WasmInterpreter implements Engine {
   }
 
   /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */
-  private step(): number {
+  private step(): ExitReason | 0 {
     const { area, reference } = this
     const { i32 } = area
     reference.setFetchPage(
