@@ -391,12 +391,20 @@ export class Tlb {
 
   /** Makes room for a new entry in the page's set: where a rival stood, else an invalid one, else the next in turn. */
   private place(page: number, asid: number, context: number, global: boolean): number {
-    const set = page & this.setMask
+    const { words } = this
+    const low = page | 0
+    const high = (page / PAGE_HIGH) | 0 | TLB_VALID
+    const set = low & this.setMask
     const first = set * this.ways
     let free = -1
     for (let index = first; index < first + this.ways; index++) {
-      if (this.isRival(index, page, asid, context, global)) this.clear(index)
-      if (free < 0 && !this.isValid(index)) free = index
+      const at = index * TLB_WORDS_PER_ENTRY
+      // A rival: it could answer a lookup that the new one answers as well (R1).
+      if (words[at] === low && words[at + 1] === high && words[at + 2] === context) {
+        const tag = words[at + 3]
+        if (global || tag === GLOBAL || tag === asid) this.clear(index)
+      }
+      if (free < 0 && words[at + 1] === 0) free = index
     }
     if (free >= 0) return free
     const way = this.victims[set] as number
@@ -404,13 +412,6 @@ export class Tlb {
     this.clear(first + way)
     this.stats.evictions++
     return first + way
-  }
-
-  /** Whether a valid entry could answer a lookup that the new one answers as well (R1). */
-  private isRival(index: number, page: number, asid: number, context: number, global: boolean): boolean {
-    if (!this.isValid(index) || this.pageAt(index) !== page) return false
-    if (this.words[index * TLB_WORDS_PER_ENTRY + 2] !== context) return false
-    return global || this.isGlobalAt(index) || this.asidAt(index) === asid
   }
 }
 

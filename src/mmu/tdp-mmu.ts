@@ -90,7 +90,7 @@ export class TdpMmu implements Mmu {
     const pfn = this.translateFrame(vcpu, walker.page, access)
     if (pfn === -1) return vcpu.missAt(walker.page, access, false)
     vcpu.frame = walker.page
-    vcpu.fillTlb(page, access, walker.global, pfn, walker.page, Math.log2(walker.leafPages), 0)
+    vcpu.fillTlb(page, access, walker.global, pfn, walker.page, walker.leafShift, 0)
     return hpaOf(pfn)
   }
 
@@ -107,7 +107,7 @@ export class TdpMmu implements Mmu {
     const { walker } = this
     if (!walker.walk(this.source, this.mode, root.pfn, frame, access, Walk.hardwareUpdate)) return -1
     if (access === Access.write && (walker.permissions & PERMIT_WRITE) === 0) return -1
-    vcpu.fillFrame(frame, access, toPfn(walker.page), Math.log2(walker.leafPages))
+    vcpu.fillFrame(frame, access, toPfn(walker.page), walker.leafShift)
     return toPfn(walker.page)
   }
 

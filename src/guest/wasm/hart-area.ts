@@ -133,7 +133,11 @@ export class HartArea implements StoreWatcher {
    */
   fill(page: number, access: Access): boolean | 'unknown' {
     const base = this.source === null ? -1 : this.source.known(page, access)
-    if (base < 0) return 'unknown'
+    return base < 0 ? 'unknown' : this.fillWith(page, access, base)
+  }
+
+  /** The same with the answer that the TLB would give. */
+  fillWith(page: number, access: Access, base: number): boolean {
     if (access === Access.read) this.read.fill(page, base)
     else if (access === Access.execute) this.execute.fill(page, base)
     else if (!this.allowsStore(base)) return false

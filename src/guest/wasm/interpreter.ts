@@ -116,9 +116,10 @@ export class WasmInterpreter implements Engine {
   /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
   fill(page: Gvn, access: Access): number {
     const { area, memory } = this
-    let filled = area.fill(page, access)
-    if (filled === 'unknown') filled = memory.ask(page, access) >= 0 && area.fill(page, access) === true
-    return filled ? 1 : 0
+    const filled = area.fill(page, access)
+    if (filled !== 'unknown') return filled ? 1 : 0
+    const base = memory.ask(page, access)
+    return base >= 0 && area.fillWith(page, access, base) ? 1 : 0
   }
 
   /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */

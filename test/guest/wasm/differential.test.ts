@@ -8,7 +8,7 @@ import { compare, describe, shrink } from '../hart/differential/compare.ts'
 import { Generator } from '../hart/differential/generate.ts'
 import { OurSide } from '../hart/differential/ours.ts'
 
-const COUNT = process.env['UMBRA_LONG'] === '1' ? 100_000 : 2500
+const COUNT = process.env['UMBRA_LONG'] === '1' ? 30_000 : 1300
 const SEED = Number(process.env['UMBRA_SEED'] ?? 7)
 
 /** Runs an engine in pieces of random length. */

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import { MiB } from '../../../src/base/index.ts'
+import { KernelError, MiB } from '../../../src/base/index.ts'
 import { Session, stormKinds } from '../../../src/check/index.ts'
 import type { AuditLevel } from '../../../src/check/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
@@ -76,7 +76,7 @@ for (const engine of FAST) {
     ['hello', '', 23],
     ['selfmod', 'rounds=20', 101],
     ['timer', '', 97],
-    ['paging', '', LONG ? 997 : 50_021],
+    ...(LONG ? [['paging', '', 997] as const] : []),
     ['smp', 'rounds=100 remaps=4', LONG ? 101 : 997],
     ['sort', LONG ? 'count=2000' : 'count=100', LONG ? 499 : 9973],
   ] as const) {
@@ -169,18 +169,54 @@ test('an engine can be changed at any quantum, and the run does not show it', as
   t.is(await run(true), await run(false))
 })
 
+/** What the demo prints. */
+const demo = (engine: EngineName): string =>
+  spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+  }).stdout
+
 test('the demo prints the same on every engine', (t) => {
   if (!LONG) {
     t.log('skipped: set UMBRA_LONG=1')
     t.pass()
     return
   }
-  const demo = (engine: EngineName): string =>
-    spawnSync(process.execPath, ['build/src/cli/main.js', 'demo', '--audit', 'sampled', '--engine', engine], {
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1' },
-    }).stdout
   const expected = demo('reference')
   t.regex(expected, /CONSISTENT/)
   for (const engine of FAST) t.is(demo(engine), expected)
+})
+
+test('without room for its tables a fast engine is refused, and the default is the reference', async (t) => {
+  const kernel = new Kernel({ frames: 1024, scratchBytes: engineBytes([1]) - 64 })
+  const { available } = kernel.memory.scratch
+  const options = { name: 'hello', program: guestProgram('hello'), memory: 2 * MiB }
+  await kernel.run(async () => {
+    for (const engine of FAST) {
+      const error = await t.throwsAsync(Machine.create(kernel, { ...options, engine }), { instanceOf: KernelError })
+      t.is(error?.code, 'ENOMEM')
+      t.regex(error?.message ?? '', /no room for its tables .* take engine reference/)
+    }
+    const machine = await Machine.create(kernel, options)
+    t.is((await machine.run()).cause, 'shutdown')
+    t.throws(() => machine.setEngine('interpreter'), { instanceOf: KernelError })
+    await machine.destroy()
+  })
+  t.is(kernel.memory.scratch.available, available)
+})
+
+test('machines that come and go give their tables back', async (t) => {
+  const kernel = new Kernel({ frames: 1024, scratchBytes: engineBytes([1]) })
+  await kernel.run(async () => {
+    for (let n = 0; n < 3; n++) {
+      const machine = await Machine.create(kernel, {
+        name: 'hello',
+        program: guestProgram('hello'),
+        memory: 2 * MiB,
+        engine: 'interpreter',
+      })
+      t.is((await machine.run()).cause, 'shutdown')
+      await machine.destroy()
+    }
+  })
 })
