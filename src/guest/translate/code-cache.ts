@@ -77,7 +77,14 @@ export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
   readonly decodes: DecodeCache = new DecodeCache()
-  readonly stats: CodeCacheStats = { units: 0, modules: 0, bytes: 0, instructions: 0, droppedUnits: 0, evictedBatches: 0 }
+  readonly stats: CodeCacheStats = {
+    units: 0,
+    modules: 0,
+    bytes: 0,
+    instructions: 0,
+    droppedUnits: 0,
+    evictedBatches: 0,
+  }
   /** Changes whenever code is dropped. */
   generation = 0
   /** What a unit asks on a miss; of the hart that runs. */
@@ -138,7 +145,14 @@ export class CodeCache implements StoreWatcher {
   /** What the interpreters below have in common; they look into the code map wherever they jump to. */
   interpreter(): InterpreterParts {
     if (this.parts === null) {
-      const hooks = { map: this.map, rows: MAP_ROWS, rowShift: MAP_ROW_SHIFT, heat: this.heatTable, counters: COUNTERS, threshold: this.threshold }
+      const hooks = {
+        map: this.map,
+        rows: MAP_ROWS,
+        rowShift: MAP_ROW_SHIFT,
+        heat: this.heatTable,
+        counters: COUNTERS,
+        threshold: this.threshold,
+      }
       const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
       this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
     }

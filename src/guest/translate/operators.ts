@@ -75,13 +75,21 @@ export class UnitOperators {
   }
 
   div(): void {
-    this.divide(Op.i64DivS, () => this.code.i64(-1), () => this.negatedDividend())
+    this.divide(
+      Op.i64DivS,
+      () => this.code.i64(-1),
+      () => this.negatedDividend(),
+    )
   }
   divUnsigned(): void {
     this.divide(Op.i64DivU, () => this.code.i64(-1))
   }
   rem(): void {
-    this.divide(Op.i64RemS, () => this.code.get(this.temporary(0)), () => this.code.i64(0))
+    this.divide(
+      Op.i64RemS,
+      () => this.code.get(this.temporary(0)),
+      () => this.code.i64(0),
+    )
   }
   remUnsigned(): void {
     this.divide(Op.i64RemU, () => this.code.get(this.temporary(0)))

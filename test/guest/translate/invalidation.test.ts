@@ -33,28 +33,46 @@ async function registersAfter(
   const kernel = new Kernel({ frames: 1024, scratchBytes: 4 * MiB, swapPages: 256 })
   return kernel.run(async () => {
     const program = image(words)
-    const machine = await Machine.create(kernel, { name: 'm', program, memory: MiB, budget, quantum: 101, engine, threshold: 2 })
+    const machine = await Machine.create(kernel, {
+      name: 'm',
+      program,
+      memory: MiB,
+      budget,
+      quantum: 101,
+      engine,
+      threshold: 2,
+    })
     const storm = kernel.sched.spawn('storm', () => disturb(machine))
     await machine.run()
     await between(machine)
     machine.resume(budget)
     const result = await machine.wait()
-    const registers = [...machine.runs[0]!.hart.state.cells.slice(0, 33)].join()
+    const registers = machine.runs[0]!.hart.state.cells.slice(0, 33).join()
     await machine.destroy()
     await kernel.sched.join(storm)
     return `${result.cause} ${result.instructions.join()} ${result.nanoseconds} ${registers}`
   })
 }
 
-test('code written by the host is executed at once, and the old code never again', async (t) => {
-  const patch = async (machine: Machine): Promise<void> => {
-    const bytes = new Uint8Array(4)
-    new DataView(bytes.buffer).setUint32(0, asm.word('addi', { rd: 10, rs1: 10, imm: 7 }), true)
-    await machine.vm.writeGuest(gpa(BASE), bytes)
+const nothing = async (): Promise<void> => {}
+
+const patch = async (machine: Machine): Promise<void> => {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, asm.word('addi', { rd: 10, rs1: 10, imm: 7 }), true)
+  await machine.vm.writeGuest(gpa(BASE), bytes)
+}
+
+const disturb = async (machine: Machine): Promise<void> => {
+  for (let i = 0; i < 20; i++) {
+    await machine.sched.sleep(700)
+    await machine.mm.madvise(machine.ram.start, 2 * PAGE_SIZE, 'pageout')
   }
+}
+
+test('code written by the host is executed at once, and the old code never again', async (t) => {
   const expected = await registersAfter('reference', LOOP, 3000, patch)
   t.is(await registersAfter('translator', LOOP, 3000, patch), expected)
-  t.not(await registersAfter('translator', LOOP, 3000, async () => {}), expected)
+  t.not(await registersAfter('translator', LOOP, 3000, nothing), expected)
 })
 
 test('a guest that rewrites its own loop for ever runs as on the reference', async (t) => {
@@ -69,19 +87,11 @@ test('a guest that rewrites its own loop for ever runs as on the reference', asy
     asm.word('addi', { rd: 12, rs1: 12, imm: 1 }),
     asm.word('jal', { rd: 0, imm: -16 }),
   ]
-  const nothing = async (): Promise<void> => {}
   const expected = await registersAfter('reference', words, 4000, nothing)
   t.is(await registersAfter('translator', words, 4000, nothing), expected)
 })
 
 test('a page of code that is paged out again and again while it runs is executed as on the reference', async (t) => {
-  const disturb = async (machine: Machine): Promise<void> => {
-    for (let i = 0; i < 20; i++) {
-      await machine.sched.sleep(700)
-      await machine.mm.madvise(machine.ram.start, 2 * PAGE_SIZE, 'pageout')
-    }
-  }
-  const nothing = async (): Promise<void> => {}
   const expected = await registersAfter('reference', LOOP, 10_000, nothing, disturb)
   t.is(await registersAfter('translator', LOOP, 10_000, nothing, disturb), expected)
 })

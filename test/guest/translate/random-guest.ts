@@ -101,9 +101,16 @@ export function randomProgram(seed: number): Uint8Array {
     const row = dice.of(rows)
     for (let attempt = 0; attempt < 8; attempt++) {
       const compressed = row.length === 2 ? 8 + dice.roll(8) : dice.roll(30)
-      const imm = far ? (dice.roll(200) - 120) * 2 : dice.of([0, 4, 8, 16, 1, 24, dice.roll(64) * 8, -8, dice.roll(4096) - 2048])
+      const imm = far
+        ? (dice.roll(200) - 120) * 2
+        : dice.of([0, 4, 8, 16, 1, 24, dice.roll(64) * 8, -8, dice.roll(4096) - 2048])
       try {
-        const operands = { rd: row.length === 2 ? 8 + dice.roll(8) : dice.roll(30), rs1: compressed, rs2: compressed & 1 ? 8 + dice.roll(8) : 9, imm }
+        const operands = {
+          rd: row.length === 2 ? 8 + dice.roll(8) : dice.roll(30),
+          rs1: compressed,
+          rs2: compressed & 1 ? 8 + dice.roll(8) : 9,
+          imm,
+        }
         put(encode(row, keepOnly(row, operands)), row.length)
         return
       } catch {
@@ -117,7 +124,9 @@ export function randomProgram(seed: number): Uint8Array {
 }
 
 const keepOnly = (row: Row, operands: Record<'rd' | 'rs1' | 'rs2' | 'imm', number>): typeof operands =>
-  Object.fromEntries(Object.entries(operands).filter(([name]) => (row.format as unknown as Record<string, unknown>)[name] !== undefined)) as typeof operands
+  Object.fromEntries(
+    Object.entries(operands).filter(([name]) => (row.format as unknown as Record<string, unknown>)[name] !== undefined),
+  ) as typeof operands
 
 export interface Outcome {
   readonly cause: string
@@ -134,7 +143,14 @@ export interface Outcome {
 export async function outcomeOf(program: Uint8Array, options: Partial<MachineOptions>): Promise<Outcome> {
   const kernel = new Kernel({ frames: 1024, scratchBytes: 4 * MiB })
   return kernel.run(async () => {
-    const machine = await Machine.create(kernel, { name: 'fuzz', program, memory: MEMORY, budget: 20_000, quantum: 997, ...options })
+    const machine = await Machine.create(kernel, {
+      name: 'fuzz',
+      program,
+      memory: MEMORY,
+      budget: 20_000,
+      quantum: 997,
+      ...options,
+    })
     const result = await machine.run()
     const hash = createHash('sha256')
     for (let page = 0; page < MEMORY / 4096; page++) {
