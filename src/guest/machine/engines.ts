@@ -20,7 +20,7 @@ export const DEFAULT_ENGINE: EngineName = 'interpreter'
 
 /** Scratch bytes that a kernel needs for machines of so many harts each. */
 export function engineBytes(harts: readonly number[]): number {
-  return harts.reduce((sum, count) => sum + count * HART_AREA_BYTES, EXPANSIONS_BYTES)
+  return harts.reduce((sum, count) => sum + count * HART_AREA_BYTES, EXPANSIONS_BYTES + CODE_CACHE_BYTES)
 }
 
 const SHARED = 'interpreter'

@@ -159,6 +159,13 @@ export class CodeCache implements StoreWatcher {
     return this.parts
   }
 
+  /** Rows of the code map that lead somewhere. */
+  liveRows(): number {
+    let live = 0
+    for (let at = MAP_HOST >> 2; at < this.rows.length; at += 1 << (MAP_ROW_SHIFT - 2)) if (this.rows[at] !== 0) live++
+    return live
+  }
+
   /** Makes the row of an entry, if the code there is translated. */
   link(host: number): boolean {
     const known = this.found.get(host)

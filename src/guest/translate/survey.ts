@@ -70,6 +70,16 @@ class Surveyor implements Emitter<void, void> {
   amo(): void {
     this.kind = Kind.STEP
   }
+  /** Floating point comes in stretches: leaving the unit for each instruction would cost more than it saves. */
+  floatLoad(): void {
+    this.kind = Kind.LAST
+  }
+  floatStore(): void {
+    this.kind = Kind.LAST
+  }
+  float(): void {
+    this.kind = Kind.LAST
+  }
   csr(): void {
     this.kind = Kind.STEP
   }

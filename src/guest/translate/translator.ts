@@ -4,9 +4,8 @@
  * ```
  *  enter(budget) -> units, from one to the next, until
  *    UNKNOWN  no unit at pc: translated when it is hot
- *    STEP     an instruction for the tier below
+ *    STEP     an instruction, or an access that did not succeed at once, for the tier below
  *    BUDGET   less is left than the next block needs
- *    MISS     an access that traps or needs the host
  *  then the WebAssembly interpreter, until it reaches an entry of a unit, or hot code, or the budget is spent
  * ```
  *
@@ -14,40 +13,29 @@
  *    that is asked of the hart's memory.
  * R2 While somebody follows accesses or records stores, the reference interpreter runs.
  */
-import type { Gvn, Hpa } from '../../base/index.ts'
+import type { Gvn } from '../../base/index.ts'
 import { Access } from '../../hardware/index.ts'
-import type { Decoded } from '../isa/index.ts'
-import { type AccessSize, isShort } from '../isa/index.ts'
-import { Cell, type Engine, Exit, type ExitReason, type Hart, type HartMemory } from '../hart/index.ts'
+import { Cell, type Engine, Exit, type ExitReason, type Hart } from '../hart/index.ts'
 import type { HartArea } from '../wasm/hart-area.ts'
 import { WasmInterpreter } from '../wasm/interpreter.ts'
 import { FOUND_UNIT, HOT_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
 import type { CodeCache } from './code-cache.ts'
-import { TierBelow } from './tier-below.ts'
 import { ExitCode } from './unit-abi.ts'
 
 const PC_LOW: number = Cell.pc * 2
 const PC_HIGH: number = Cell.pc * 2 + 1
 const PAGES_PER_HIGH = 0x10_0000
 const BUDGET_WORD: number = Word.budget / 4
-const MISSED = -1
-const FOR_THE_TIER_BELOW = -2
 
 export class Translator implements Engine {
   static readonly opaque = true
   readonly hart: Hart
   private readonly area: HartArea
   private readonly cache: CodeCache
-  private readonly memory: HartMemory
-  private readonly reference: TierBelow
   private readonly below: WasmInterpreter
   private readonly halves: Int32Array
   private readonly doubles: Float64Array
-  /** The reference interpreter has run alone since translated code last did. */
-  private stale = false
-  /** The access behind the last MISS. */
-  private missedKind = 0
   private readonly refill = (low: number, high: number, kind: number): number => this.translateAccess(low, high, kind)
 
   /** @param area attached to the TLBs of the hart's memory; the hart's state is in it */
@@ -55,50 +43,37 @@ export class Translator implements Engine {
     this.hart = hart
     this.area = area
     this.cache = cache
-    this.memory = hart.memory
-    this.reference = new TierBelow(hart, cache.decodes)
     this.below = new WasmInterpreter(hart, area, cache.decodes, () => cache.interpreter())
     this.halves = hart.state.halves
     this.doubles = hart.state.doubles
   }
 
   fenceI(): void {
-    this.reference.fenceI()
+    this.below.fenceI()
   }
 
   run(budget: number): ExitReason {
-    const { area, cache, reference } = this
-    if (this.hart.observer !== undefined || cache.memory.recording) {
-      this.stale = true
-      return reference.run(budget)
-    }
-    if (this.stale) {
-      // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
-      area.forget()
-      this.stale = false
-    }
-    reference.begin()
+    const { area, below, cache } = this
+    if (!below.begin()) return below.byReference(budget)
     cache.refill = this.refill
     cache.tick()
-    area.prepare()
     let left = budget
     while (left > 0) {
       const exit = cache.enter(area.base, left)
       const before = left
       left = this.retire(before)
-      if (exit === ExitCode.MISS) {
-        const ended = this.finishMiss()
-        if (ended !== null) return ended
+      if (left === 0) break
+      if (exit === ExitCode.STEP) {
+        const ended = below.single()
+        if (ended !== 0) return ended
         left--
-        area.refresh()
         continue
       }
-      if (left === 0) break
       if (exit === ExitCode.UNKNOWN && this.find(left < before)) continue
-      const reason = this.below.continue(left) as number
+      const reason = below.continue(left) as number
       if (reason !== FOUND_UNIT && reason !== HOT_CODE) return reason as ExitReason
       left = area.i32[BUDGET_WORD] as number
-      if (reason === HOT_CODE) cache.add(this.hostOfPc())
+      if (reason === HOT_CODE) this.translateHere()
     }
     return Exit.INTR
   }
@@ -108,12 +83,6 @@ export class Translator implements Engine {
     const left = this.area.i32[BUDGET_WORD] as number
     this.doubles[Cell.instret] = (this.doubles[Cell.instret] as number) + (before - left)
     return left
-  }
-
-  private finishMiss(): ExitReason | null {
-    const { missedKind: kind } = this
-    const size = (kind >> 2) as AccessSize
-    return this.reference.finishMiss(this.decodeAtPc(), size, (kind & 2) !== 0, (kind & 1) !== 0)
   }
 
   /**
@@ -131,6 +100,11 @@ export class Translator implements Engine {
     return cache.link(host)
   }
 
+  private translateHere(): void {
+    const host = this.hostOfPc()
+    if (host >= 0) this.cache.add(host)
+  }
+
   /** Where the code at pc lies, or -1 if its page is not known. */
   private hostOfPc(): number {
     const { area, halves } = this
@@ -140,32 +114,16 @@ export class Translator implements Engine {
     return area.execute.lookup(page) + (low & 0xfff)
   }
 
-  /** The instruction at pc, which lies in one page. */
-  private decodeAtPc(): Decoded {
-    const { decodes, memory } = this.cache
-    const host = this.hostOfPc()
-    const half = memory.read16(host as Hpa)
-    return isShort(half) ? decodes.short(half) : decodes.long(half | (memory.read16((host + 2) as Hpa) << 16))
-  }
-
-  /** @returns the host address, or what is negative: the unit is left */
+  /** @returns the host address, or -1: the instruction is for the tier below */
   private translateAccess(low: number, high: number, kind: number): number {
-    const { area, cache, memory } = this
-    const size = kind >> 2
-    if ((low & (size - 1)) !== 0) return FOR_THE_TIER_BELOW
-    const page = ((high >>> 0) * PAGES_PER_HIGH + (low >>> 12)) as Gvn
+    const { area, below, cache } = this
+    const size = kind >> 1
+    if ((low & (size - 1)) !== 0) return -1
+    const page = (high >>> 0) * PAGES_PER_HIGH + (low >>> 12)
     const { generation } = cache
     const store = (kind & 1) !== 0
-    const access = store ? Access.write : Access.read
-    if (area.fill(page, access) !== true) {
-      const base = store ? memory.translateWrite(page) : memory.translateRead(page)
-      if (base < 0) {
-        this.missedKind = kind
-        return MISSED
-      }
-      // A store that somebody must hear of, or code that the walk itself has stored to.
-      if (area.fill(page, access) !== true || cache.generation !== generation) return FOR_THE_TIER_BELOW
-    }
+    // The walk itself may store, to code even.
+    if (below.fill(page as Gvn, store ? Access.write : Access.read) === 0 || cache.generation !== generation) return -1
     return (store ? area.write : area.read).lookup(page) + (low & 0xfff)
   }
 }

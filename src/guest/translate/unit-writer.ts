@@ -13,7 +13,7 @@ import { Access } from '../../hardware/index.ts'
 import { Cell } from '../hart/index.ts'
 import type { AccessSize, Decoded, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
-import { FAST_READ, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
+import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { UnitOperators } from './operators.ts'
 import type { Block, Instruction, Unit } from './discover.ts'
@@ -32,7 +32,7 @@ export const UNIT_PARAMETERS = 4
 const TAIL_SHIFT = 12
 const CODE_SHIFT = 24
 const PAGE_MASK = -4096
-const ROW_MASK = 0xfff0
+const ROW_MASK: number = (FAST_ROWS - 1) * FAST_ROW_BYTES
 const NONE = -1
 
 /** Indexes that the module's imports have in every module of units. */
@@ -213,11 +213,6 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.get(this.exit)
     code.i32(CODE_SHIFT)
     code.op(Op.i32ShrU)
-    // What refill has answered last: -1 makes a STEP a MISS, -2 is a STEP; a unit is left at once in either case.
-    code.get(this.host)
-    code.i32(-1)
-    code.op(Op.i32Eq)
-    code.op(Op.i32Add)
   }
 
   private exitNumber(exit: number, offset: number, tail: number): number {
@@ -469,7 +464,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   }
 
   /** Pushes the host address of rs1 + imm. */
-  private probe(access: Access, size: AccessSize, signed: boolean): void {
+  private probe(access: Access, size: AccessSize): void {
     const { code } = this
     this.rs1()
     if (this.now.imm !== 0) {
@@ -479,7 +474,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     const known = this.pages.findIndex(({ base, access: of }) => base === this.now.rs1 && of === access)
     if (known < 0) {
       code.set(this.address)
-      this.probeTable(access, size, signed)
+      this.probeTable(access, size)
       return
     }
     const { tag, addend } = this.pages[known] as KnownPage
@@ -489,7 +484,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.get(tag)
     this.notEqual()
     code.if()
-    this.probeTable(access, size, signed)
+    this.probeTable(access, size)
     code.get(this.address)
     code.op(Op.i32WrapI64)
     code.op(Op.i32Sub)
@@ -506,7 +501,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   }
 
   /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
-  private probeTable(access: Access, size: AccessSize, signed: boolean): void {
+  private probeTable(access: Access, size: AccessSize): void {
     const { code } = this
     const table = access === Access.read ? FAST_READ : FAST_WRITE
     code.get(this.address)
@@ -534,7 +529,7 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
     code.i64(32)
     this.shiftRight()
     code.op(Op.i32WrapI64)
-    code.i32(refillKind(access === Access.write, signed, size))
+    code.i32(refillKind(access === Access.write, size))
     code.call(this.imports.refill)
     code.tee(this.host)
     code.i32(0)
@@ -575,13 +570,13 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   }
 
   load(size: AccessSize, signed: boolean): void {
-    this.probe(Access.read, size, signed)
+    this.probe(Access.read, size)
     this.code.mem(loadOperator(size, signed))
     this.rd()
   }
 
   store(size: AccessSize): void {
-    this.probe(Access.write, size, false)
+    this.probe(Access.write, size)
     this.rs2()
     this.code.mem(storeOperator(size))
   }
@@ -593,6 +588,9 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   loadReserved(): void {}
   storeConditional(): void {}
   amo(): void {}
+  floatLoad(): void {}
+  floatStore(): void {}
+  float(): void {}
   csr(): void {}
   floatLoad(): void {}
   floatStore(): void {}

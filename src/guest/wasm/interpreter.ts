@@ -49,10 +49,17 @@ export class WasmInterpreter implements Engine {
   }
 
   run(budget: number): ExitReason {
+    return this.begin() ? this.continue(budget) : this.byReference(budget)
+  }
+
+  // For an engine around this one.
+
+  /** Begins a run: pending interrupts, and the rows that are good now. @returns false if `byReference` has to do all of it */
+  begin(): boolean {
     const { area, reference } = this
     if (this.hart.observer !== undefined || area.memory.recording) {
       this.stale = true
-      return reference.run(budget)
+      return false
     }
     if (this.stale) {
       // Whoever records may also take stores back: what the TLBs know is then restored behind the listeners' backs.
@@ -61,22 +68,40 @@ export class WasmInterpreter implements Engine {
     }
     reference.begin()
     area.prepare()
-    return this.continue(budget)
+    return true
   }
 
-  /** What follows the beginning of a run, for an engine around this one. */
+  byReference(budget: number): ExitReason {
+    return this.reference.run(budget)
+  }
+
+  /** Goes on with a run that has begun. @returns `FOUND_UNIT` and `HOT_CODE` too, if the module was made with hooks */
   continue(budget: number): ExitReason {
     const { area } = this
     this.generated ??= this.instantiate()
-    area.i32[FETCH_PAGE / 4] = -1
-    area.i32[FETCH_PAGE / 4 + 1] = -1
-    area.i32[FETCH_FRAME / 4] = -1
+    this.forgetFetchPage()
     const reason = this.generated(area.base, this.expansions, budget)
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
+  /**
+   * One instruction of a run that has begun, by the reference: it is told of a miss that `fill` has just had, which a
+   * second try would not repeat. @returns 0 to go on, or the reason to leave
+   */
+  single(): ExitReason | 0 {
+    this.forgetFetchPage()
+    return this.step()
+  }
+
   fenceI(): void {
     this.reference.fenceI()
+  }
+
+  private forgetFetchPage(): void {
+    const { i32 } = this.area
+    i32[FETCH_PAGE / 4] = -1
+    i32[FETCH_PAGE / 4 + 1] = -1
+    i32[FETCH_FRAME / 4] = -1
   }
 
   private instantiate(): Run {
@@ -89,7 +114,7 @@ export class WasmInterpreter implements Engine {
   }
 
   /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
-  private fill(page: Gvn, access: Access): number {
+  fill(page: Gvn, access: Access): number {
     const { area, memory } = this
     const filled = area.fill(page, access)
     if (filled !== 'unknown') return filled ? 1 : 0
@@ -98,7 +123,7 @@ export class WasmInterpreter implements Engine {
   }
 
   /** One instruction, with the fetch page of the generated code. @returns 0 to go on, or the reason to leave */
-  private step(): number {
+  private step(): ExitReason | 0 {
     const { area, reference } = this
     const { i32 } = area
     reference.setFetchPage(

@@ -5,7 +5,7 @@ import { Assembler, Machine, ROWS, encode } from '../../../src/guest/index.ts'
 import type { MachineOptions, Row } from '../../../src/guest/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
 
-const BASE = 0x8000_0000
+export const BASE = 0x8000_0000
 const CODE = 0x1000
 const CODE_BYTES = 8192
 const DATA = 0x8000
@@ -28,7 +28,7 @@ export class Dice {
 }
 
 /** An ELF file with one segment. */
-function elf(image: Uint8Array, address: number, entry: number): Uint8Array {
+export function elf(image: Uint8Array, address: number, entry: number): Uint8Array {
   const file = new Uint8Array(4096 + image.length)
   const view = new DataView(file.buffer)
   file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
