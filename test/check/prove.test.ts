@@ -132,7 +132,7 @@ for (const name of isLong ? exhibits.map((each) => each.name) : ['no-retry', 'se
   test(`${name}: the search over states finds the bug, and its schedule breaks the same native scenario`, async (t) => {
     t.timeout(600_000)
     const at = exhibits.findIndex((each) => each.name === name)
-    const { found } = await prove(checks.withBug(checks.exhibits[at]!), { states: 30_000 })
+    const { found } = await prove(checks.withBug(checks.exhibits[at]!), { states: 4000 })
     if (found === null) {
       t.true(isLong)
       return
