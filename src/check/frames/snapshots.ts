@@ -13,14 +13,16 @@
  */
 import { KernelError } from '../../base/index.ts'
 import type { PhysicalMemory, SnapshotMark } from '../../hardware/index.ts'
-import { TaskHandle } from './park.ts'
-import { Frame, placeIn, tagOf } from './runtime.ts'
+import { copyOf, isSame, isSameList, isSameMap, isSameSet, putBackMap, putBackSet, viewOf } from './copies.ts'
+import type { Copy, List, Words } from './copies.ts'
+import type { TaskHandle } from './park.ts'
+import { childrenOf, pathTo } from './reach.ts'
+import { tagOf } from './runtime.ts'
+import type { Frame } from './runtime.ts'
 import { Shapes } from './shapes.ts'
 import type { Shape } from './shapes.ts'
 import { Names, StateHash, Tag } from './state-hash.ts'
 
-type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
-type View = Int32Array | Uint8Array
 type Fields = Record<string, unknown>
 
 /** Ends the fields of a literal in a record. */
@@ -118,48 +120,17 @@ export class Snapshots {
     }
   }
 
-  /** What the children of an object are called: for reports of what differs, or cannot be captured. */
-  childrenOf(object: object): readonly (readonly [name: string, value: unknown])[] {
-    const shape = this.shapes.of(object)
-    switch (shape.kind) {
-      case 'fields':
-        return shape.fields.map((name) => [name, (object as Fields)[name]])
-      case 'literal':
-      case 'error':
-        return Object.entries(object)
-      case 'array':
-        return (object as unknown[]).map((value, at) => [`[${at}]`, value])
-      case 'words':
-        return Array.from(object as Words, (value, at) => [`[${at}]`, value])
-      case 'map':
-        return [...(object as Map<unknown, unknown>)].flatMap(([key, value], at) => [
-          [`key ${at}`, key],
-          [typeof key === 'number' || typeof key === 'string' ? `.get(${key})` : `value ${at}`, value],
-        ])
-      case 'set':
-        return [...(object as Set<unknown>)].map((value, at) => [`entry ${at}`, value])
-      case 'frame':
-        return childrenOfFrame(object as Frame)
-      case 'handle': {
-        const { leaf, body } = object as TaskHandle
-        return leaf === null ? [['body', body]] : [['leaf', leaf]]
-      }
-      case 'closure': {
-        const { module, number, captured } = tagOf(object)!
-        const held = captured === null ? [] : captured()
-        return [['place', `${module.file} ${number}`], ...held.map((value, at) => [`held ${at}`, value] as const)]
-      }
-      default:
-        return []
-    }
-  }
-
   get rootsByName(): Readonly<Record<string, object>> {
     return this.roots
   }
 
   kindOf(object: object): Shape {
     return this.shapes.of(object)
+  }
+
+  /** What an object leads to, and how that is called. */
+  childrenOf(object: object): readonly (readonly [name: string, value: unknown])[] {
+    return childrenOf(object, this.shapes)
   }
 
   private canChange(object: object): boolean {
@@ -269,14 +240,17 @@ export class Snapshots {
         this.list(object, object as unknown[], record)
         return
       case 'map': {
-        const entries: unknown[] = []
-        for (const [key, value] of object as Map<unknown, unknown>) entries.push(key, value)
-        this.list(object, entries, record)
+        const map = object as Map<unknown, unknown>
+        const last = this.lists.get(object)?.values
+        this.list(object, last !== undefined && isSameMap(map, last) ? last : [...map].flat(1), record)
         return
       }
-      case 'set':
-        this.list(object, [...(object as Set<unknown>)], record)
+      case 'set': {
+        const set = object as Set<unknown>
+        const last = this.lists.get(object)?.values
+        this.list(object, last !== undefined && isSameSet(set, last) ? last : [...set], record)
         return
+      }
       case 'words':
         this.words(object as Words, record)
         return
@@ -310,7 +284,7 @@ export class Snapshots {
         hash.mix(Tag.opaque)
         return
       default:
-        throw new KernelError('EINVAL', `cannot capture ${shape.name} at ${this.pathTo(object)}`)
+        throw new KernelError('EINVAL', `cannot capture ${shape.name} at ${pathTo(object, this.roots, this.shapes)}`)
     }
   }
 
@@ -459,108 +433,4 @@ export class Snapshots {
         return at
     }
   }
-
-  private pathTo(target: object): string {
-    const seen = new Map<object, string>()
-    for (const name in this.roots) seen.set(this.roots[name]!, name)
-    for (const [object, path] of seen) {
-      if (object === target) return path
-      for (const [name, value] of this.childrenOf(object)) {
-        if (value === null || (typeof value !== 'object' && typeof value !== 'function') || seen.has(value)) continue
-        seen.set(value, name.startsWith('[') || name.startsWith('.') ? path + name : `${path}.${name}`)
-      }
-    }
-    return 'an unknown place'
-  }
-}
-
-/** Elements of an array, entries of a Map or Set, as they were. */
-interface List {
-  readonly values: readonly unknown[]
-  /** Its hash is the same in all states. */
-  readonly isFixed: boolean
-  readonly a: number
-  readonly b: number
-}
-
-function isSameList(values: readonly unknown[], copy: readonly unknown[]): boolean {
-  if (values.length !== copy.length) return false
-  for (let at = 0; at < values.length; at++) if (values[at] !== copy[at]) return false
-  return true
-}
-
-/** Words as they were, and their hash. */
-interface Copy {
-  /** The array itself, as integers. */
-  readonly view: View
-  readonly words: View
-  readonly a: number
-  readonly b: number
-}
-
-/** Any typed array as 32-bit words: what is compared is compared in one way. */
-function viewOf(words: Words): Int32Array {
-  const { buffer, byteOffset, byteLength } = words
-  if (((byteOffset | byteLength) & 3) === 0) return new Int32Array(buffer, byteOffset, byteLength >>> 2)
-  throw new KernelError(
-    'EINVAL',
-    `cannot capture a typed array of ${byteLength} bytes at ${byteOffset}: no whole words`,
-  )
-}
-
-function isSame(words: View, copy: View): boolean {
-  for (let at = 0; at < words.length; at++) if (words[at] !== copy[at]) return false
-  return true
-}
-
-function copyOf(view: View): Copy {
-  const words = view.slice()
-  const hash = new StateHash()
-  hash.reset()
-  hash.mix(words.length)
-  for (let at = 0; at < words.length; at++) hash.mix(words[at] as number)
-  hash.finish()
-  return { view, words, a: hash.a, b: hash.b }
-}
-
-function childrenOfFrame(frame: Frame): readonly (readonly [string, unknown])[] {
-  const { site, pc, state } = frame
-  const place = `${site.name}:${placeIn(frame)[0]}`
-  if (state !== 'active') return [['ended with', frame.value]]
-  const values = frame.locals()
-  const live = (site.live[pc] ?? []).map((at) => [`(${place}).${site.locals[at]}`, values[at]] as const)
-  return [['pc', pc], ['parent', frame.parent], ...live]
-}
-
-function putBackMap(map: Map<unknown, unknown>, entries: readonly unknown[]): void {
-  let at = 0
-  let isIntact = map.size * 2 === entries.length
-  if (isIntact) {
-    for (const [key, value] of map) {
-      if (key !== entries[at] || value !== entries[at + 1]) {
-        isIntact = false
-        break
-      }
-      at += 2
-    }
-  }
-  if (isIntact) return
-  map.clear()
-  for (at = 0; at < entries.length; at += 2) map.set(entries[at], entries[at + 1])
-}
-
-function putBackSet(set: Set<unknown>, entries: readonly unknown[]): void {
-  let at = 0
-  let isIntact = set.size === entries.length
-  if (isIntact) {
-    for (const entry of set) {
-      if (entry !== entries[at++]) {
-        isIntact = false
-        break
-      }
-    }
-  }
-  if (isIntact) return
-  set.clear()
-  for (const entry of entries) set.add(entry)
 }
