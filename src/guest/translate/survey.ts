@@ -83,15 +83,6 @@ class Surveyor implements Emitter<void, void> {
   csr(): void {
     this.kind = Kind.STEP
   }
-  floatLoad(): void {
-    this.kind = Kind.STEP
-  }
-  floatStore(): void {
-    this.kind = Kind.STEP
-  }
-  float(): void {
-    this.kind = Kind.STEP
-  }
   fenceI(): void {
     this.kind = Kind.STEP
   }

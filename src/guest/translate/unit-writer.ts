@@ -592,9 +592,6 @@ export class UnitWriter extends UnitOperators implements Emitter<void, void> {
   floatStore(): void {}
   float(): void {}
   csr(): void {}
-  floatLoad(): void {}
-  floatStore(): void {}
-  float(): void {}
   fenceI(): void {}
   sfenceVma(): void {}
   ecall(): void {}
