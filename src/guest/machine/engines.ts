@@ -16,7 +16,7 @@ import { CODE_CACHE_BYTES, CodeCache, Translator } from '../translate/index.ts'
 /** From the slowest, which every other one is checked against, to the fastest. */
 export const ENGINE_NAMES = ['reference', 'interpreter', 'translator'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
-export const DEFAULT_ENGINE: EngineName = 'interpreter'
+export const DEFAULT_ENGINE: EngineName = 'translator'
 
 /** Scratch bytes that a kernel needs for machines of so many harts each. */
 export function engineBytes(harts: readonly number[]): number {

@@ -2,9 +2,10 @@
 import test from 'ava'
 import { outcomeOf, randomProgram } from './random-guest.ts'
 
-const SEEDS = process.env['UMBRA_LONG'] === undefined ? 12 : 600
+const SEEDS = Number(process.env['UMBRA_FUZZ'] ?? (process.env['UMBRA_LONG'] === '1' ? 250 : 12))
 
 test('random programs run alike on the translator and the reference interpreter', async (t) => {
+  t.timeout(3_600_000)
   const first = Number(process.env['UMBRA_SEED'] ?? 1)
   for (let seed = first; seed < first + SEEDS; seed++) {
     const program = randomProgram(seed)

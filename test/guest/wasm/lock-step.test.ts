@@ -7,7 +7,7 @@ import { KernelError, MiB } from '../../../src/base/index.ts'
 import { Session, stormKinds } from '../../../src/check/index.ts'
 import type { AuditLevel } from '../../../src/check/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
-import { DEFAULT_ENGINE, ENGINE_NAMES, Machine, engineBytes } from '../../../src/guest/index.ts'
+import { CODE_CACHE_BYTES, DEFAULT_ENGINE, ENGINE_NAMES, Machine, engineBytes } from '../../../src/guest/index.ts'
 import type { EngineName } from '../../../src/guest/index.ts'
 import { random } from '../../../src/sched/index.ts'
 
@@ -188,7 +188,7 @@ test('the demo prints the same on every engine', (t) => {
 })
 
 test('without room for its tables a fast engine is refused, and the default is the reference', async (t) => {
-  const kernel = new Kernel({ frames: 1024, scratchBytes: engineBytes([1]) - 64 })
+  const kernel = new Kernel({ frames: 1024, scratchBytes: engineBytes([1]) - CODE_CACHE_BYTES - 64 })
   const { available } = kernel.memory.scratch
   const options = { name: 'hello', program: guestProgram('hello'), memory: 2 * MiB }
   await kernel.run(async () => {
