@@ -18,9 +18,16 @@ import { mapTextOf, sourceOf } from './source-positions.ts'
 const build = new URL('../', import.meta.url).href
 const rooms = ['base/', 'sched/', 'hardware/', 'notifier/', 'host/', 'mmu/']
 const parts = ['check/scenario.js', 'check/world.js', 'check/scenarios/', 'check/museum/', 'check/kernel-world.js']
-const audits = ['auditor', 'protocol', 'translations', 'aging', 'bookkeeping', 'golden-memory', 'open-choices'].map(
-  (audit) => `check/${audit}.js`,
-)
+const audits = [
+  'auditor',
+  'protocol',
+  'translations',
+  'spte-mirror',
+  'aging',
+  'bookkeeping',
+  'golden-memory',
+  'open-choices',
+].map((audit) => `check/${audit}.js`)
 const lowered = [...rooms, ...parts, ...audits].map((path) => build + path)
 const nativeSeam = `${build}sched/park.js`
 const framesSeam = `${build}check/frames/park.js`

@@ -23,6 +23,7 @@ const NAMED: Readonly<Record<string, string>> = {
   'check/histogram.js': WATCHES,
   'check/frames/': 'is the machinery: what frames write is written and read by it, and its iterators name their fields',
   'check/explore/': 'works between two runs',
+  'check/litmus/': NO_PART,
   'check/lower/': 'works before any run',
   'check/inject.js': NO_PART,
   'check/session.js': NO_PART,
