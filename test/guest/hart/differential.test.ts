@@ -16,7 +16,7 @@ import {
   ROWS,
 } from '../../../src/guest/index.ts'
 import { template } from './differential/arena.ts'
-import { fastSide } from './differential/cached-memory.ts'
+import { interpreterSide, translatorSide } from './differential/cached-memory.ts'
 import type { Case, Outcome } from './differential/case.ts'
 import { compare, describe, fieldOf, shrink } from './differential/compare.ts'
 import { fuzzCase, randomWords } from './differential/fuzz.ts'
@@ -91,7 +91,9 @@ if (missing !== undefined) console.log(`differential tests skipped: ${missing}`)
 /** The engines that are compared with QEMU. */
 const SIDES: Readonly<Record<string, (memory: Uint8Array) => OurSide>> = {
   reference: (memory) => new OurSide(memory),
-  interpreter: (memory) => fastSide(memory),
+  interpreter: (memory) => interpreterSide(memory),
+  translator: (memory) => translatorSide(memory),
+  'translator that translates at once': (memory) => translatorSide(memory, 1),
 }
 
 /** Runs cases on every engine and under QEMU; the first that differs is shrunk and described. */

@@ -6,17 +6,20 @@ import { type GuestBytes, type HartMemory, Miss, type MissKind } from '../../../
 export class FlatBytes implements GuestBytes {
   readonly u8: Uint8Array
   private readonly u16: Uint16Array
-  private readonly u32: Uint32Array
+  readonly words: Uint32Array
   private readonly i64: BigInt64Array
 
   /** @param buffer where they stand, from its start */
   constructor(size: number, buffer: ArrayBuffer = new ArrayBuffer(size)) {
     this.u8 = new Uint8Array(buffer, 0, size)
     this.u16 = new Uint16Array(buffer, 0, size / 2)
-    this.u32 = new Uint32Array(buffer, 0, size / 4)
+    this.words = new Uint32Array(buffer, 0, size / 4)
     this.i64 = new BigInt64Array(buffer, 0, size / 8)
   }
 
+  writeBytes(at: Hpa, source: Uint8Array): void {
+    this.u8.set(source, at)
+  }
   read8(at: Hpa): number {
     return this.u8[at] as number
   }
@@ -24,7 +27,7 @@ export class FlatBytes implements GuestBytes {
     return this.u16[at >>> 1] as number
   }
   read32(at: Hpa): number {
-    return this.u32[at >>> 2] as number
+    return this.words[at >>> 2] as number
   }
   read64(at: Hpa): bigint {
     return this.i64[at >>> 3] as bigint
@@ -36,7 +39,7 @@ export class FlatBytes implements GuestBytes {
     this.u16[at >>> 1] = value
   }
   write32(at: Hpa, value: number): void {
-    this.u32[at >>> 2] = value
+    this.words[at >>> 2] = value
   }
   write64(at: Hpa, value: bigint): void {
     this.i64[at >>> 3] = value

@@ -3,7 +3,7 @@ import test from 'ava'
 import { Random } from '../../../src/base/index.ts'
 import { Disassembler, type Engine, Exit, type ExitReason, type Row, ROWS } from '../../../src/guest/index.ts'
 import { template } from '../hart/differential/arena.ts'
-import { fastSide } from '../hart/differential/cached-memory.ts'
+import { interpreterSide } from '../hart/differential/cached-memory.ts'
 import { compare, describe, shrink } from '../hart/differential/compare.ts'
 import { Generator } from '../hart/differential/generate.ts'
 import { OurSide } from '../hart/differential/ours.ts'
@@ -33,7 +33,7 @@ for (const [title, wrap] of [
   test(`${COUNT} random programs end as on the reference, run ${title}`, (t) => {
     const memory = template(() => new Random(SEED).next32())
     const generator = new Generator(SEED)
-    const [reference, fast] = [new OurSide(memory), fastSide(memory, wrap)]
+    const [reference, fast] = [new OurSide(memory), interpreterSide(memory, wrap)]
     const differences = (c: Parameters<OurSide['run']>[0]): string[] => {
       const lines = compare(fast.run(c), reference.run(c))
       const [ours, theirs] = [fast.hart.instret, reference.hart.instret]

@@ -157,7 +157,7 @@ export function template(next32: () => number): Uint8Array {
 }
 
 /** The hash that both sides compute over the data pages. */
-export function hashArena(words: Uint32Array): number {
+export function hashArena(words: Readonly<Uint32Array>): number {
   let hash = 0
   for (let i = Page.DATA_U * 1024; i < MUTABLE_BYTES / 4; i++)
     hash = (Math.imul(hash, HASH_FACTOR) + (words[i] as number)) | 0

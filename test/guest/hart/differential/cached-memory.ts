@@ -2,8 +2,11 @@
 import type { Gvn, Pfn } from '../../../../src/base/index.ts'
 import { Access, PhysicalMemory, TlbSet } from '../../../../src/hardware/index.ts'
 import {
+  CODE_CACHE_BYTES,
+  CodeCache,
   DecodeCache,
   type Engine,
+  type ExitReason,
   EXPANSIONS_BYTES,
   HART_AREA_BYTES,
   HartArea,
@@ -11,16 +14,19 @@ import {
   type InterpreterParts,
   interpreterModule,
   type TranslationSource,
+  Translator,
   WasmInterpreter,
 } from '../../../../src/guest/index.ts'
 import { Wasm } from '../../../../src/base/index.ts'
-import { FlatBytes } from '../flat-memory.ts'
-import { ARENA_BYTES } from './arena.ts'
+import { ARENA, ARENA_BYTES } from './arena.ts'
+import { CODE_BYTES } from './case.ts'
 import { OurSide } from './ours.ts'
 import { PagedMemory } from './paged-memory.ts'
 
 /** Few entries, so that they make room for each other. */
 const ENTRIES = 8
+/** Frame 0 is nobody's, as in the kernel. */
+const BASE = 4096
 
 export class CachedMemory extends PagedMemory implements TranslationSource {
   readonly storage: PhysicalMemory
@@ -28,8 +34,9 @@ export class CachedMemory extends PagedMemory implements TranslationSource {
   private readonly satps: bigint[] = []
 
   constructor() {
-    const physical = new PhysicalMemory(ARENA_BYTES / 4096, { scratchBytes: HART_AREA_BYTES + EXPANSIONS_BYTES })
-    super(new FlatBytes(ARENA_BYTES, physical.memory.buffer))
+    const scratchBytes = HART_AREA_BYTES + EXPANSIONS_BYTES + CODE_CACHE_BYTES
+    const physical = new PhysicalMemory((BASE + ARENA_BYTES) / 4096, { scratchBytes })
+    super(physical, BASE)
     this.storage = physical
   }
 
@@ -66,8 +73,8 @@ export class CachedMemory extends PagedMemory implements TranslationSource {
   }
 }
 
-/** Cases on a fast engine. */
-export function fastSide(template: Uint8Array, wrap: (engine: Engine) => Engine = (engine) => engine): OurSide {
+/** Cases on the generated interpreter. */
+export function interpreterSide(template: Uint8Array, wrap: (engine: Engine) => Engine = (engine) => engine): OurSide {
   const memory = new CachedMemory()
   const area = new HartArea(memory.storage)
   const parts: InterpreterParts = {
@@ -79,4 +86,30 @@ export function fastSide(template: Uint8Array, wrap: (engine: Engine) => Engine 
     return wrap(new WasmInterpreter(hart, area, new DecodeCache(), () => parts))
   }
   return new OurSide(template, make, memory, area.state)
+}
+
+/**
+ * Cases on the translator.
+ * @param threshold jumps to a place after which it is translated; at 1, all of a case is translated before it runs
+ */
+export function translatorSide(template: Uint8Array, threshold?: number): OurSide {
+  const memory = new CachedMemory()
+  const area = new HartArea(memory.storage)
+  const cache = new CodeCache(memory.storage, threshold)
+  const make = (hart: Hart): Engine => {
+    area.attach(memory, hart.reservations, hart.id)
+    const engine = new Translator(hart, area, cache)
+    const run = (budget: number): ExitReason => {
+      if (threshold === 1) cache.translate(pagesFrom(memory.base + Number(hart.pc) - ARENA))
+      return engine.run(budget)
+    }
+    return { hart, run, fenceI: () => engine.fenceI() }
+  }
+  return new OurSide(template, make, memory, area.state)
+}
+
+/** The start of a program, and where it goes on in the next page. */
+const pagesFrom = (entry: number): number[] => {
+  const next = entry - (entry % 4096) + 4096
+  return entry + CODE_BYTES > next ? [entry, next, next + 2] : [entry]
 }

@@ -1,4 +1,5 @@
-/** Runs differential cases on the reference interpreter. */
+/** Runs differential cases on an engine: the reference interpreter if no other is given. */
+import type { Hpa } from '../../../../src/base/index.ts'
 import {
   CSR_ADDRESS,
   type Engine,
@@ -8,7 +9,7 @@ import {
   Interpreter,
   ReservationTable,
 } from '../../../../src/guest/index.ts'
-import { ARENA, ARENA_BYTES, hashArena } from './arena.ts'
+import { ARENA, hashArena } from './arena.ts'
 import { assembleProgram, type Case, CASE_CSRS, type CaseCsr, type Outcome } from './case.ts'
 import { PagedMemory } from './paged-memory.ts'
 
@@ -18,7 +19,7 @@ export class OurSide {
   private readonly memory: PagedMemory
   private readonly engine: Engine
   private readonly template: Uint8Array
-  private readonly words: Uint32Array
+  private readonly words: Readonly<Uint32Array>
 
   /** @param makeEngine the engine under test; @param state where its registers are */
   constructor(
@@ -31,15 +32,15 @@ export class OurSide {
     this.hart = new Hart({ id: 0, memory, state, reservations: new ReservationTable(1) })
     this.engine = makeEngine(this.hart)
     this.template = template
-    this.words = new Uint32Array(this.memory.bytes.u8.buffer, 0, ARENA_BYTES / 4)
+    this.words = memory.bytes.words.subarray(memory.base / 4)
   }
 
   /** @param budget instructions after which the case counts as endless */
   run(c: Case, budget = 2000): Outcome {
-    const { hart } = this
+    const { hart, memory } = this
     const code = assembleProgram(c.program)
-    this.memory.bytes.u8.set(this.template)
-    this.memory.bytes.u8.set(code, c.entry - ARENA)
+    memory.bytes.writeBytes(memory.base as Hpa, this.template)
+    memory.bytes.writeBytes((memory.base + c.entry - ARENA) as Hpa, code)
     hart.reset(BigInt(c.entry), 0n)
     // fcsr before sstatus: writing it makes FS Dirty.
     for (const name of CASE_CSRS.toReversed()) {

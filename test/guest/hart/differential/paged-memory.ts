@@ -1,6 +1,6 @@
 /** The arena as a hart's memory, with a plain walker: what QEMU's MMU and PMP do to a case, without any caching. */
-import type { Gvn } from '../../../../src/base/index.ts'
-import { Context, type HartMemory, Miss, type MissKind } from '../../../../src/guest/index.ts'
+import type { Gvn, Hpa } from '../../../../src/base/index.ts'
+import { Context, type GuestBytes, type HartMemory, Miss, type MissKind } from '../../../../src/guest/index.ts'
 import { FlatBytes } from '../flat-memory.ts'
 import { ARENA, ARENA_BYTES, Page } from './arena.ts'
 
@@ -8,16 +8,24 @@ type Access = 'fetch' | 'read' | 'write'
 const PAGE_FAULT: Readonly<Record<Access, number>> = { fetch: 12, read: 13, write: 15 }
 const ACCESS_FAULT: Readonly<Record<Access, number>> = { fetch: 1, read: 5, write: 7 }
 
-/** Host physical address 0 is the arena's first byte. */
+/** Where the arena lies. */
+interface ArenaBytes extends GuestBytes {
+  readonly words: Readonly<Uint32Array>
+  writeBytes(at: Hpa, source: Uint8Array): void
+}
+
 export class PagedMemory implements HartMemory {
-  readonly bytes: FlatBytes
+  readonly bytes: ArenaBytes
+  /** Host physical address of the arena's first byte. */
+  readonly base: number
   readonly missKind: MissKind = Miss.GUEST_FAULT
   missCause = 0
   protected context = 0
   protected satp = 0n
 
-  constructor(bytes: FlatBytes = new FlatBytes(ARENA_BYTES)) {
+  constructor(bytes: ArenaBytes = new FlatBytes(ARENA_BYTES), base = 0) {
     this.bytes = bytes
+    this.base = base
   }
 
   setContext(context: number): void {
@@ -81,7 +89,7 @@ export class PagedMemory implements HartMemory {
     const page = frame - ARENA / 4096
     const [code, data] = [page < Page.DATA_U, page >= Page.DATA_U && page < Page.TABLES]
     const allowed = page >= 0 && page < Page.END && (access === 'read' || (access === 'fetch' ? code : data))
-    return allowed ? page * 4096 : this.fail(ACCESS_FAULT[access])
+    return allowed ? this.base + page * 4096 : this.fail(ACCESS_FAULT[access])
   }
 
   private fail(cause: number): number {
