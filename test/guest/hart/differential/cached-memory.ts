@@ -6,6 +6,7 @@ import {
   CodeCache,
   DecodeCache,
   type Engine,
+  Exit,
   type ExitReason,
   EXPANSIONS_BYTES,
   HART_AREA_BYTES,
@@ -27,6 +28,8 @@ import { PagedMemory } from './paged-memory.ts'
 const ENTRIES = 8
 /** Frame 0 is nobody's, as in the kernel. */
 const BASE = 4096
+/** Instructions: about a block. */
+const PIECE = 5
 
 export class CachedMemory extends PagedMemory implements TranslationSource {
   readonly storage: PhysicalMemory
@@ -99,17 +102,25 @@ export function translatorSide(template: Uint8Array, threshold?: number): OurSid
   const make = (hart: Hart): Engine => {
     area.attach(memory, hart.reservations, hart.id)
     const engine = new Translator(hart, area, cache)
-    const run = (budget: number): ExitReason => {
-      if (threshold === 1) cache.translate(pagesFrom(memory.base + Number(hart.pc) - ARENA))
-      return engine.run(budget)
+    const ahead = (budget: number): ExitReason => {
+      translateAhead(cache, memory.base + Number(hart.pc) - ARENA)
+      let reason: ExitReason = Exit.INTR
+      // In pieces: a run begins in translated code wherever it is an entry, and ends before a block that is too long.
+      for (let left = budget; left > 0 && reason === Exit.INTR; left -= PIECE) {
+        reason = engine.run(Math.min(left, PIECE))
+      }
+      return reason
     }
+    const run = threshold === 1 ? ahead : (budget: number): ExitReason => engine.run(budget)
     return { hart, run, fenceI: () => engine.fenceI() }
   }
   return new OurSide(template, make, memory, area.state)
 }
 
-/** The start of a program, and where it goes on in the next page. */
-const pagesFrom = (entry: number): number[] => {
+/** The first places of a program, and of the page behind it, from which code can be translated. */
+function translateAhead(cache: CodeCache, entry: number): void {
   const next = entry - (entry % 4096) + 4096
-  return entry + CODE_BYTES > next ? [entry, next, next + 2] : [entry]
+  for (const start of entry + CODE_BYTES > next ? [entry, next] : [entry]) {
+    for (let at = start; at < start + 32 && cache.translate([at]) === 0; at += 2);
+  }
 }
