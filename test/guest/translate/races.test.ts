@@ -4,7 +4,7 @@ import { MiB, PAGE_SIZE, gpa } from '../../../src/base/index.ts'
 import { Auditor, KernelWorld } from '../../../src/check/index.ts'
 import { Assembler, Machine } from '../../../src/guest/index.ts'
 import type { CodeCache, EngineName } from '../../../src/guest/index.ts'
-import { Kernel } from '../../../src/host/index.ts'
+import { Kernel, migratePage } from '../../../src/host/index.ts'
 import type { Mapping, Mm } from '../../../src/host/index.ts'
 import { BASE, elf } from './random-guest.ts'
 
@@ -164,4 +164,102 @@ for (const [what, strike] of Object.entries(STRIKES)) {
       }
     })
   }
+}
+
+// Frames that change hands.
+
+const RING = 6
+
+/** Page `n` of a ring of pages of code, of which each jumps to the next. */
+const ringPage = (n: number, step: number): readonly number[] => [
+  asm.word('addi', { rd: 10, rs1: 10, imm: step }),
+  asm.word('xor', { rd: 11, rs1: 11, rs2: 10 }),
+  asm.word('add', { rd: 12, rs1: 12, rs2: 11 }),
+  asm.word('beq', { rs1: 0, rs2: 0, imm: 8 }),
+  asm.word('addi', { rd: 0, rs1: 0, imm: 0 }),
+  asm.word('jal', { rd: 0, imm: n === RING - 1 ? -20 - n * PAGE_SIZE : PAGE_SIZE - 20 }),
+]
+
+const frameOf = (mm: Mm, page: number): number => Number(mm.pageTable.read(HVA + page * PAGE_SIZE)) >>> 10
+
+interface Move {
+  /** Every page has the same code at first. */
+  readonly alike?: boolean
+  readonly huge?: boolean
+  /** An event without which the test says nothing. */
+  readonly event: string
+  act(scene: Scene, round: number): Promise<void>
+}
+
+const MOVES: Readonly<Record<string, Move>> = {
+  'merged by KSM and written by the host': {
+    alike: true,
+    event: 'ksm_merge',
+    async act({ kernel, mm }) {
+      await mm.madvise(HVA, RING * PAGE_SIZE, 'mergeable')
+      await kernel.ksm.scan()
+      await kernel.ksm.scan()
+    },
+  },
+  migrated: {
+    event: 'migrate_page',
+    async act({ kernel, mm }) {
+      for (let page = 0; page < RING; page++) await migratePage(kernel, frameOf(mm, page) as never)
+    },
+  },
+  'copied on write after a fork': {
+    event: 'cow_copy',
+    async act({ mm }, round) {
+      const child = await mm.fork()
+      const thread = mm.createThread()
+      for (let page = 0; page < RING; page++) await thread.store32(HVA + page * PAGE_SIZE + 2048, round)
+      thread.exit()
+      await child.exit()
+    },
+  },
+  'swapped out and in': {
+    event: 'swap_write',
+    act: ({ mm }) => mm.madvise(HVA, RING * PAGE_SIZE, 'pageout'),
+  },
+  'split off a huge page': {
+    huge: true,
+    event: 'mm_huge_page',
+    act: ({ mm }, round) => mm.madvise(HVA + (round % RING) * PAGE_SIZE, 2 * PAGE_SIZE, 'pageout'),
+  },
+}
+
+for (const [how, move] of Object.entries(MOVES)) {
+  test(`pages of code that are ${how} under a running hart, and written in between, are executed as on the reference`, async (t) => {
+    const pages = Array.from({ length: RING }, (_, n) => ringPage(n, move.alike === true && n < RING - 1 ? 1 : n + 1))
+    const run = (engine: EngineName): Promise<Ending> =>
+      endingOf({
+        engine,
+        program: image(pages),
+        quantum: 97,
+        budget: 12_000,
+        async map(_kernel, mm) {
+          const ram = await mm.mmap({ addr: HVA, length: MEMORY, prot: 'rw' })
+          if (move.huge === true) await mm.madvise(HVA, MEMORY, 'hugepage')
+          return ram
+        },
+        async storm(scene) {
+          const { kernel, machine } = scene
+          for (let round = 0; machine.budgetLeft > 0; round++) {
+            const until = Math.max(0, machine.budgetLeft - 1000)
+            while (machine.budgetLeft > until) await kernel.sched.yieldNow()
+            await move.act(scene, round)
+            if (!machine.running) break
+            const bytes = new Uint8Array(4)
+            new DataView(bytes.buffer).setUint32(0, asm.word('addi', { rd: 10, rs1: 10, imm: 100 + round }), true)
+            await machine.vm.writeGuest(gpa(BASE + (round % RING) * PAGE_SIZE), bytes)
+          }
+        },
+      })
+    const reference = await run('reference')
+    const translator = await run('translator')
+    t.is(translator.end, reference.end)
+    t.is(translator.violations + reference.violations, 0)
+    t.true(reference.events.get(move.event)! > 0)
+    t.true(translator.dropped > 0)
+  })
 }
