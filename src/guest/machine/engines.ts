@@ -42,9 +42,11 @@ export class Engines {
     for (let hart = 0; hart < harts; hart++) this.areas.push(new HartArea(memory))
   }
 
-  /** Whether there is room for more than the reference interpreter. */
-  get fast(): boolean {
-    return this.areas.length > 0
+  /** The fastest that there is room for. */
+  get fastest(): EngineName {
+    if (this.areas.length === 0) return 'reference'
+    const { scratch } = this.memory
+    return scratch.shared.has(CODE) || scratch.available >= CODE_CACHE_BYTES ? DEFAULT_ENGINE : 'interpreter'
   }
 
   /** Where a hart's registers live; undefined for memory of their own. */
@@ -68,8 +70,8 @@ export class Engines {
         `engine ${name}: no room for its tables (${HART_AREA_BYTES} bytes a hart): give the kernel more frames or scratchBytes, or take engine reference`,
       )
     }
-    area.attach(vcpu, hart.reservations, hart.id)
     const code = name === 'translator' ? this.codeCache() : null
+    area.attach(vcpu, hart.reservations, hart.id)
     if (code !== null) return new Translator(hart, area, code)
     return new WasmInterpreter(hart, area, this.cache, () => this.shared())
   }
@@ -79,12 +81,17 @@ export class Engines {
     this.areas.length = 0
   }
 
-  /** Translated code of all machines over one memory; null if there is no room for it. */
-  private codeCache(): CodeCache | null {
+  /** Translated code of all machines over one memory. */
+  private codeCache(): CodeCache {
     const { scratch } = this.memory
     const known = scratch.shared.get(CODE) as CodeCache | undefined
     if (known !== undefined) return known
-    if (scratch.available < CODE_CACHE_BYTES) return null
+    if (scratch.available < CODE_CACHE_BYTES) {
+      throw new KernelError(
+        'ENOMEM',
+        `engine translator: no room for translated code (${CODE_CACHE_BYTES} bytes): give the kernel more frames or scratchBytes, or take engine interpreter`,
+      )
+    }
     const cache = new CodeCache(this.memory, this.threshold)
     scratch.shared.set(CODE, cache)
     return cache

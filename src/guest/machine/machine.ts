@@ -22,7 +22,7 @@ import { MachineConsole } from './console.ts'
 import type { ConsoleSink } from './console.ts'
 import { MmioBus } from './device.ts'
 import type { MmioDevice } from './device.ts'
-import { DEFAULT_ENGINE, Engines } from './engines.ts'
+import { Engines } from './engines.ts'
 import type { EngineName } from './engines.ts'
 import { MachinePlatform } from './machine-platform.ts'
 import { HartTimer, MachineTime } from './machine-time.ts'
@@ -114,7 +114,7 @@ export class Machine {
     this.platform = new MachinePlatform(this, harts)
     const reservations = new ReservationTable(harts)
     this.engines = engines
-    const engine = options.engine ?? (this.engines.fast ? DEFAULT_ENGINE : 'reference')
+    const engine = options.engine ?? this.engines.fastest
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
       const vcpu = vm.createVcpu({ tlb: tlbFor(ram.length) })

@@ -9,6 +9,7 @@ import type { AuditLevel } from '../../../src/check/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
 import { CODE_CACHE_BYTES, DEFAULT_ENGINE, ENGINE_NAMES, Machine, engineBytes } from '../../../src/guest/index.ts'
 import type { EngineName } from '../../../src/guest/index.ts'
+import { EXPANSIONS_BYTES, WasmInterpreter } from '../../../src/guest/wasm/index.ts'
 import { random } from '../../../src/sched/index.ts'
 
 const LONG = process.env['UMBRA_LONG'] === '1'
@@ -203,6 +204,23 @@ test('without room for its tables a fast engine is refused, and the default is t
     await machine.destroy()
   })
   t.is(kernel.memory.scratch.available, available)
+})
+
+test('without room for translated code the translator is refused, and the default is the interpreter', async (t) => {
+  const kernel = new Kernel({ frames: 1024, scratchBytes: engineBytes([1]) - EXPANSIONS_BYTES - 64 })
+  const options = { name: 'hello', program: guestProgram('hello'), memory: 2 * MiB }
+  await kernel.run(async () => {
+    const error = await t.throwsAsync(Machine.create(kernel, { ...options, engine: 'translator' }), {
+      instanceOf: KernelError,
+    })
+    t.is(error?.code, 'ENOMEM')
+    t.regex(error?.message ?? '', /^engine translator: no room for translated code .* take engine interpreter$/)
+    const machine = await Machine.create(kernel, options)
+    t.true(machine.runs[0]!.engine instanceof WasmInterpreter)
+    t.throws(() => machine.setEngine('translator'), { instanceOf: KernelError, code: 'ENOMEM' })
+    t.is((await machine.run()).cause, 'shutdown')
+    await machine.destroy()
+  })
 })
 
 test('machines that come and go give their tables back', async (t) => {
