@@ -296,7 +296,7 @@ test('there are at least 24 scenarios, and each is clean', async (t) => {
   t.is(new Set(scenarios.map(({ name }) => name)).size, scenarios.length)
   for (const scenario of scenarios) {
     for (const policy of ['pct', 'random'] as const) {
-      const { found } = await hunt(scenario, { policy, schedules: LONG ? 100 : 2 })
+      const { found } = await hunt(scenario, { policy, schedules: LONG ? 40 : 2 })
       t.is(found, null, found === null ? '' : `${scenario.name}: ${findingOf(found)} ${found.schedule}`)
     }
   }

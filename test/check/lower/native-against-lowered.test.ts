@@ -9,8 +9,8 @@ import { eventTrace } from './event-trace.ts'
 
 const isLong = process.env['UMBRA_LONG'] === '1'
 /** Random schedules of each scenario; also set by UMBRA_SCHEDULES. */
-const SCHEDULES = Number(process.env['UMBRA_SCHEDULES'] ?? (isLong ? 100 : 1))
-const SEEDS = isLong ? 2000 : 5
+const SCHEDULES = Number(process.env['UMBRA_SCHEDULES'] ?? (isLong ? 40 : 1))
+const SEEDS = isLong ? 600 : 5
 
 registerLowering()
 const load = <T>(path: string): Promise<T> => importLowered(new URL(path, import.meta.url).href) as Promise<T>
