@@ -276,6 +276,9 @@ export class Generator {
     if (kind.csr !== undefined) return [this.csrItem(row, kind)]
     if (kind.system === 'wfi') return this.wokenWait(row)
     const item = { row, operands: this.operands(row, kind), target: Math.min(index + random.between(1, 6), length) }
+    // Equal operands, or branches would hardly ever see any.
+    const { rs1, rs2 } = item.operands
+    if (kind.transfer === 'branch' && rs1 !== undefined && rs2 !== undefined && random.oneIn(4)) item.operands.rs2 = rs1
     if (kind.transfer !== 'indirect') return [item]
     // Jump to a later instruction, through the register that holds its address; now and then to nowhere.
     return [random.oneIn(4) ? this.wildJump(row) : this.aimedJump(row)]
