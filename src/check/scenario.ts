@@ -14,6 +14,7 @@ import type { Policy } from '../sched/index.ts'
 import { ScenarioFailure } from './scenario-failure.ts'
 import { Auditor, violationOf } from './auditor.ts'
 import type { AuditLevel } from './auditor.ts'
+import { JudgingPolicy } from './judging-policy.ts'
 import { KernelWorld } from './kernel-world.ts'
 import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
@@ -78,6 +79,8 @@ export interface RunOptions {
   readonly look?: (world: World, step: number) => void
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
+  /** Judge the world at every decision too, as a search over states does. Default false. */
+  readonly closely?: boolean
 }
 
 export interface RecordedEvent {
@@ -105,6 +108,18 @@ export interface Run {
 export function findingOf(run: Run): string | null {
   if (run.violation !== null) return run.violation.invariant
   return run.failure === null ? null : run.failure.message
+}
+
+/**
+ * One run; where it seems clean, once more judged at every decision, as a search over states does. The trace is the
+ * same, up to where it ends.
+ * @param policyOf a new policy for each run
+ */
+export async function runClosely(scenario: Scenario, policyOf: () => Policy, options: RunOptions = {}): Promise<Run> {
+  const run = await scenario.run(policyOf(), options)
+  if (findingOf(run) !== null) return run
+  const closer = await scenario.run(policyOf(), { ...options, closely: true })
+  return findingOf(closer) === null ? run : closer
 }
 
 /** Makes a scenario. */
@@ -209,7 +224,8 @@ async function runScenario<T>(
   options: RunOptions,
   spare: SpareMemory,
 ): Promise<Run> {
-  const own = { ...spec.world?.kernel, ...spare.take(), policy }
+  const judging = options.closely === true ? new JudgingPolicy(policy) : null
+  const own = { ...spec.world?.kernel, ...spare.take(), policy: judging ?? policy }
   const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
   const recorder = new Recorder(kernel, options)
   // Before the auditor, which stops a run inside the offending event: the recorder has seen it by then.
@@ -219,6 +235,7 @@ async function runScenario<T>(
     stop: true,
     sweepEvery: 100,
   })
+  if (judging !== null) judging.judge = () => auditor.judgeState(sleepersOf(kernel))
   let violation: Violation | null = null
   let failure: Error | null = null
   try {
@@ -232,6 +249,13 @@ async function runScenario<T>(
   spare.give(kernel.memory)
   return { violation, failure, schedule, steps: recorder.steps, digest: recorder.digest >>> 0, trace: recorder.trace }
 }
+
+/** Names of the tasks that sleep. */
+export const sleepersOf = ({ sched }: Kernel): string[] =>
+  sched
+    .livingTasks()
+    .filter((task) => task.state === 'blocked' && task.waitsFor?.spins !== true)
+    .map(({ name }) => name)
 
 function startScenario<T>(spec: ScenarioSpec<T>, policy: Policy, options: RunOptions): StartedRun {
   const kernel = createKernel({ ...spec.world, kernel: { ...spec.world?.kernel, policy } }, options.parts)

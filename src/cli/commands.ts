@@ -187,9 +187,10 @@ const commands: Command[] = [
       },
       states: {
         type: 'count',
-        default: '100k',
+        default: '3k',
         least: 1,
-        summary: 'states that a proof may take; after that many, preemptions are bounded',
+        summary:
+          'states that a proof may take; after that many, preemptions are bounded, and a bound may take as many. 1M for depth',
         placeholder: 'N',
       },
       time: {

@@ -45,7 +45,7 @@ export async function runUnitOn(
     const { names, checks } = await (loaded.build ??= load())
     return await checks.runUnit(await names.scenarioNamed(unit.scenario), unit, config, options)
   } catch (error) {
-    if (error instanceof Error && !isExpected(error)) throw error
+    if (error instanceof Error && !isUnprovable(error)) throw error
     const why = error instanceof Error ? error.message : String(error)
     const result = await runUnit(scenario, { ...unit, policy: 'bounded' }, { ...config, policy: 'bounded' }, options)
     return { ...result, words: `${result.words ?? ''}, not proved: ${why}` }
@@ -53,5 +53,5 @@ export async function runUnitOn(
 }
 
 /** What cannot be lowered, loaded in that form, or captured. The classes are those of the other build. */
-const isExpected = ({ name, message }: Error): boolean =>
+export const isUnprovable = ({ name, message }: Error): boolean =>
   name === 'LowerError' || name === 'UsageError' || name === 'KernelError' || /cannot be lowered/.test(message)

@@ -9,7 +9,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import type { CallView, RecordedEvent, Run, Scenario } from '../check/index.ts'
-import { racingSteps } from '../check/index.ts'
+import { racingSteps, runClosely } from '../check/index.ts'
 import { replay } from '../sched/index.ts'
 import type { Schedule } from '../sched/index.ts'
 import { UsageError } from './options.ts'
@@ -42,7 +42,14 @@ export const digestText = ({ digest }: Run): string => digest.toString(16).padSt
 export async function annotate(scenario: Scenario, schedule: Schedule): Promise<AnnotatedRun> {
   const lines = new SourceLines()
   const sources: (string | null)[] = []
-  const run = await scenario.run(replay(schedule), { record: true, observe: () => void sources.push(lines.ofCaller()) })
+  const run = await runClosely(
+    scenario,
+    () => {
+      sources.length = 0
+      return replay(schedule)
+    },
+    { record: true, observe: () => void sources.push(lines.ofCaller()) },
+  )
   let calls: readonly (readonly CallView[])[] = []
   let withoutCalls: string | null = null
   let failedAt = placeOf(run.failure)
@@ -67,7 +74,14 @@ async function callsOf(
   const lowered = await loweredScenario(name)
   const { runningCalls } = await loweredCheck()
   const calls: (readonly CallView[])[] = []
-  const run = await lowered.run(replay(schedule), { record: true, observe: () => void calls.push(runningCalls()) })
+  const run = await runClosely(
+    lowered,
+    () => {
+      calls.length = 0
+      return replay(schedule)
+    },
+    { record: true, observe: () => void calls.push(runningCalls()) },
+  )
   // A foreign await has a place only where frames wait.
   const failedAt = / at (?<place>\S+:\d+:\d+) \(/.exec(run.failure?.message ?? '')?.groups?.['place'] ?? null
   if (run.digest !== native.digest && failedAt === null) {

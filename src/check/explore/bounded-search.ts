@@ -12,6 +12,7 @@ import { bounded } from '../../sched/index.ts'
 import type { Taken } from '../../sched/index.ts'
 import { findingOf } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
+import { runOptionsOf } from './hunt.ts'
 import type { SearchOptions, SearchResult } from './hunt.ts'
 import { partExplored } from './remaining.ts'
 
@@ -71,7 +72,7 @@ export async function searchBounded(scenario: Scenario, options: BoundedOptions 
     for (let plan: number[] | null = []; plan !== null;) {
       if (schedules >= most || options.stop?.() === true) return result(null)
       const policy = bounded(plan)
-      const run = await scenario.run(policy, { parts: options.parts ?? {} })
+      const run = await scenario.run(policy, runOptionsOf(options))
       schedules++
       inBound++
       options.onRun?.(schedules, () => Math.min(most - schedules, left(policy.taken, bound, inBound)))

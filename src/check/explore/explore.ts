@@ -2,6 +2,7 @@
  * Checks one scenario: hunts, then searches bounds, and makes what it finds short.
  */
 import { decodeSchedule, replay } from '../../sched/index.ts'
+import { runClosely } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import { conclude } from './conclude.ts'
 import type { HuntOptions } from './hunt.ts'
@@ -67,5 +68,5 @@ async function counterexampleOf(
   { parts = {} }: ExploreOptions,
 ): Promise<Counterexample> {
   const { invariant: _, what: __, schedule, ...measured } = finding
-  return { run: await scenario.run(replay(decodeSchedule(schedule)), { parts }), ...measured }
+  return { run: await runClosely(scenario, () => replay(decodeSchedule(schedule)), { parts }), ...measured }
 }

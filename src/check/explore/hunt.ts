@@ -8,13 +8,15 @@
 import { bounded, pct, random } from '../../sched/index.ts'
 import type { Policy } from '../../sched/index.ts'
 import { findingOf } from '../scenario.ts'
-import type { Run, Scenario } from '../scenario.ts'
+import type { Run, RunOptions, Scenario } from '../scenario.ts'
 import type { WorldParts } from '../world.ts'
 
 /** What every search takes. */
 export interface SearchOptions {
   /** What stands in for production code. */
   readonly parts?: WorldParts
+  /** See `RunOptions`. */
+  readonly closely?: boolean
   /** Asked before each run: true ends the search. */
   readonly stop?: () => boolean
   /**
@@ -35,6 +37,11 @@ export interface HuntOptions extends SearchOptions {
   readonly first?: number
   /** Depth of pct; 0 (default) takes 2, 3 and 4 in turn. */
   readonly depth?: number
+}
+
+/** What of it each run is told. */
+export function runOptionsOf({ parts = {}, closely = false }: SearchOptions): RunOptions {
+  return { parts, closely }
 }
 
 /** What a search came to. */

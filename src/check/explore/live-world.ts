@@ -11,6 +11,7 @@ import { Snapshots } from '../frames/snapshots.ts'
 import type { Names } from '../frames/state-hash.ts'
 import { encodeSchedule } from '../../sched/index.ts'
 import type { Decision, Policy, Scheduler } from '../../sched/index.ts'
+import { sleepersOf } from '../scenario.ts'
 import type { Scenario, StartedRun } from '../scenario.ts'
 import type { WorldParts } from '../world.ts'
 
@@ -124,7 +125,7 @@ export class LiveWorld {
 
   /** Gives an answer and goes on to the next one. The last step of a run ends with what the end itself shows. */
   step(answer: number, plan: readonly number[]): StepEnd {
-    const { policy, sched } = this
+    const { policy } = this
     policy.plan = plan
     policy.values.length = 0
     policy.hasEnded = false
@@ -137,8 +138,7 @@ export class LiveWorld {
     try {
       if (policy.failure !== null) return 'failed'
       if (this.answers > 0) {
-        const sleeping = sched.livingTasks().filter((task) => task.state === 'blocked' && task.waitsFor?.spins !== true)
-        this.run.auditor.judgeState(sleeping.map(({ name }) => name))
+        this.run.auditor.judgeState(sleepersOf(this.run.kernel))
         return 'open'
       }
       this.run.auditor.judgeEnd()

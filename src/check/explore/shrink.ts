@@ -12,6 +12,7 @@ import type { TaskSegment, Steered, Taken } from '../../sched/index.ts'
 import { findingOf } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import { searchBounded } from './bounded-search.ts'
+import { runOptionsOf } from './hunt.ts'
 import type { SearchOptions } from './hunt.ts'
 
 /** A failing run, and what it took. */
@@ -98,7 +99,7 @@ class Shrinker {
   /** Runs a plan; keeps it when it breaks the same invariant in a shorter way. */
   async attempt(policy: Steered): Promise<boolean> {
     this.tried++
-    const run = await this.scenario.run(policy, { parts: this.options.parts ?? {} })
+    const run = await this.scenario.run(policy, runOptionsOf(this.options))
     if (findingOf(run) !== this.finding) return false
     const attempt = { run, taken: policy.taken }
     if (!isShorter(attempt, this.best)) return false
@@ -168,7 +169,7 @@ export function planOf(schedule: string): number[] {
 /** Shrinks a failing run, then looks for one with fewer preemptions. */
 export async function shrink(scenario: Scenario, found: Run, options: ShrinkOptions = {}): Promise<Counterexample> {
   const policy = bounded(planOf(found.schedule))
-  const run = await scenario.run(policy, { parts: options.parts ?? {} })
+  const run = await scenario.run(policy, runOptionsOf(options))
   const first = { run: findingOf(run) === findingOf(found) ? run : found, taken: policy.taken }
   const shrinker = new Shrinker(scenario, first, options)
   for (let better = true; better && !shrinker.isOver;) {

@@ -8,7 +8,7 @@
 import { decodeSchedule, replay } from '../../sched/index.ts'
 import { Coverage } from '../coverage/index.ts'
 import type { CoverageData } from '../coverage/index.ts'
-import { findingOf } from '../scenario.ts'
+import { findingOf, runClosely } from '../scenario.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import { searchBounded } from './bounded-search.ts'
 import { hunt } from './hunt.ts'
@@ -104,6 +104,8 @@ interface Searched {
   readonly found: Run | null
   readonly complete: boolean
   readonly words: string | null
+  /** What was found is seen only when the world is judged at every decision. */
+  readonly closely?: boolean
 }
 
 type Search = (scenario: Scenario, unit: Unit, config: SearchConfig, options: SearchOptions) => Promise<Searched>
@@ -142,33 +144,40 @@ async function proveUnit(
 ): Promise<Searched> {
   let visited = 0
   const searched = async (result: ProveResult, complete: boolean, words: string): Promise<Searched> => {
-    const found = result.found === null ? null : await rerun(scenario, result.found, options)
-    return { schedules: 0, states: visited, found, complete: complete || found !== null, words }
+    if (result.found === null) return { schedules: 0, states: visited, found: null, complete, words }
+    return { schedules: 0, states: visited, ...(await rerun(scenario, result.found, options)), complete: true, words }
   }
   const whole = await prove(scenario, { ...options, states })
   visited += whole.states
   if (whole.complete) return searched(whole, true, provedVerdict(whole.states))
   if (whole.found !== null || options.stop?.() === true) return searched(whole, false, statesVerdict(null, visited))
   let words = statesVerdict(null, visited)
-  for (let bound = 0; bound <= preemptions; bound++) {
+  // The widest bound mostly fits, and has all states of the others.
+  for (const bound of [preemptions, ...Array(preemptions).keys()]) {
     const within = await prove(scenario, { ...options, states, bound })
     visited += within.states
     if (within.complete) words = statesVerdict(bound, within.states)
-    else return searched(within, options.stop?.() !== true, words)
+    const isWidest = bound === preemptions
+    if (within.found !== null || isWidest === within.complete || options.stop?.() === true) {
+      return searched(within, options.stop?.() !== true, words)
+    }
   }
   return searched(whole, true, words)
 }
 
-/** A run of the schedule that a search over states has found: it must break the same. */
+/** A run of the schedule that a search over states has found: it must break something, at the latest when looked at as closely. */
 async function rerun(
   scenario: Scenario,
   found: NonNullable<ProveResult['found']>,
   { parts = {} }: SearchOptions,
-): Promise<Run> {
-  const run = await scenario.run(replay(decodeSchedule(found.schedule)), { parts })
-  if (findingOf(run) !== null) return run
+): Promise<Pick<Searched, 'found' | 'closely'>> {
+  const schedule = decodeSchedule(found.schedule)
+  const run = await scenario.run(replay(schedule), { parts })
+  if (findingOf(run) !== null) return { found: run }
+  const closer = await scenario.run(replay(schedule), { parts, closely: true })
+  if (findingOf(closer) !== null) return { found: closer, closely: true }
   const what = found.failure instanceof Error ? found.failure.message : String(found.failure)
-  return { ...run, failure: new Error(`only the search over states sees it: ${what}`) }
+  return { found: { ...run, failure: new Error(`only the search over states sees it: ${what}`) } }
 }
 
 const SEARCHES: Readonly<Record<SearchPolicy, Search>> = {
@@ -188,15 +197,27 @@ export async function runUnit(
   const watched = config.coverage ? new Coverage() : null
   const scenario = watched?.watch(target) ?? target
   const search = SEARCHES[unit.policy]
-  const { found, schedules, complete, words, states = 0 } = await search(scenario, unit, config, options)
+  const {
+    found,
+    schedules,
+    complete,
+    words,
+    closely = false,
+    states = 0,
+  } = await search(scenario, unit, config, options)
   const coverage = watched?.data() ?? null
   if (found === null) return { unit: unit.id, schedules, states, complete, finding: null, words, coverage }
   const { parts, stop } = options
   const { run, ...measured } = await shrink(target, found, {
     ...(parts === undefined ? {} : { parts }),
     ...(stop === undefined ? {} : { stop }),
+    closely,
   })
-  const { violation, failure, schedule } = run
+  const { schedule } = run
+  // As a replay will see it.
+  const { violation, failure } = closely
+    ? await runClosely(target, () => replay(decodeSchedule(schedule)), { parts: parts ?? {} })
+    : run
   const what = violation?.what ?? failure?.message ?? ''
   const finding = { invariant: violation?.invariant ?? null, what, schedule, ...measured }
   return { unit: unit.id, schedules, states, complete, finding, words, coverage }

@@ -10,6 +10,7 @@ import { plural, violationLines } from '../../view/index.ts'
 import { ExitCode } from '../exit-code.ts'
 import { UsageError } from '../options.ts'
 import type { Output } from '../output.ts'
+import { clearByProof } from './clear.ts'
 import { printRace } from './show.ts'
 
 const commandOf = (exhibit: Exhibit, schedule: string): string => `umbra museum replay ${exhibit.name} ${schedule}`
@@ -22,7 +23,7 @@ function lengthText({ run, preemptions, switches, tried, least, fewest }: Shorte
 
 /** Tries one exhibit and prints what came out. @returns true when it holds */
 export async function runOne(exhibit: Exhibit, output: Output, brief = false): Promise<boolean> {
-  const trial = await tryExhibit(exhibit)
+  const trial = await tryExhibit(exhibit, clearByProof)
   if (output.json) printObject(trial, output)
   else if (brief && trial.holds) printBrief(trial, output)
   else print(trial, output)
