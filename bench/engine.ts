@@ -140,17 +140,18 @@ function coldTarget(speed: number): Target[] {
   return [{ promise: 'code executed once: at least 100 MIPS, aim 200', measured, isMet: speed >= 100e6 }]
 }
 
+const under = (promise: string, milliseconds: number, most: number): Target => ({
+  promise,
+  measured: `${milliseconds.toFixed(1)} ms`,
+  isMet: milliseconds < most,
+})
+
 function stallTargets(all: readonly Measured[]): Target[] {
   if (all.length === 0) return []
   const startUp = median(all.map((guest) => guest.startUp))
   const longest = Math.max(...all.map((guest) => guest.longestTranslation))
-  const target = (promise: string, ms: number, most: number): Target => ({
-    promise,
-    measured: `${ms.toFixed(1)} ms`,
-    isMet: ms < most,
-  })
   return [
-    target('start-up of the engine: under 30 ms', startUp, 30),
-    target('longest single translation: under 5 ms', longest, 5),
+    under('start-up of the engine: under 30 ms', startUp, 30),
+    under('longest single translation: under 5 ms', longest, 5),
   ]
 }
