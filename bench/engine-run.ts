@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { MiB } from '../src/base/index.ts'
 import { Machine } from '../src/guest/index.ts'
+import type { CodeCache } from '../src/guest/index.ts'
 import { Kernel } from '../src/host/index.ts'
 import { engineNamed } from './engine-choice.ts'
 
@@ -16,6 +17,9 @@ export interface EngineRun {
   readonly instructions: number
   /** Bytes. */
   readonly resident: number
+  /** Milliseconds until the engine could run its first instruction; of the longest call that translated. */
+  readonly startUp: number
+  readonly longestTranslation: number
 }
 
 const MEMORY = 64 * MiB
@@ -31,8 +35,23 @@ await kernel.run(async () => {
     bootargs,
     budget: 1e12,
     vm: { paging: paging === 'shadow' ? 'shadow' : 'two-dimensional' },
-    ...engineNamed(name),
+    engine: 'reference',
   })
+  const start = performance.now()
+  machine.setEngine(engineNamed(name))
+  const cache = kernel.memory.scratch.shared.get('translator') as CodeCache | undefined
+  cache?.interpreter()
+  const startUp = performance.now() - start
+  let longestTranslation = 0
+  if (cache !== undefined) {
+    const translate = cache.translate.bind(cache)
+    cache.translate = (hosts) => {
+      const from = performance.now()
+      const units = translate(hosts)
+      longestTranslation = Math.max(longestTranslation, performance.now() - from)
+      return units
+    }
+  }
   const result = await machine.run()
   const { user, system } = process.cpuUsage(before)
   const run: EngineRun = {
@@ -41,6 +60,8 @@ await kernel.run(async () => {
     cause: result.cause,
     instructions: result.instructions.reduce((sum, count) => sum + count, 0),
     resident: process.memoryUsage().rss,
+    startUp,
+    longestTranslation,
   }
   console.log(JSON.stringify(run))
   if (process.env['UMBRA_STATS'] !== undefined) console.error(kernel.memory.scratch.shared.get('translator'))

@@ -23,6 +23,9 @@ interface Measured {
   readonly instructions: number
   readonly qemu: number
   readonly ours: number
+  /** Milliseconds, of several runs: the median, the most. */
+  readonly startUp: number
+  readonly longestTranslation: number
 }
 
 export const engine: Subject = {
@@ -61,7 +64,11 @@ export const engine: Subject = {
         },
         ...(failed.length === 0 ? [] : [{ title: 'not measured', columns: ['guest', 'why'], rows: failed }]),
       ],
-      targets: [...PROMISES.flatMap((promise) => targetOf(promise, measured)), ...coldTarget(cold)],
+      targets: [
+        ...PROMISES.flatMap((promise) => targetOf(promise, measured)),
+        ...coldTarget(cold),
+        ...stallTargets(measured),
+      ],
     }
   },
 }
@@ -71,6 +78,8 @@ const median = (values: number[]): number => values.toSorted((a, b) => a - b)[va
 function compareWithQemu(directory: string, name: string, guest: BenchGuest): Measured | string {
   const qemu: number[] = []
   const ours: number[] = []
+  const startUps: number[] = []
+  let longestTranslation = 0
   let instructions = 0
   for (let i = 0; i < TIMES; i++) {
     const theirs = runUnderQemu(directory, guest, guest.rounds)
@@ -83,8 +92,17 @@ function compareWithQemu(directory: string, name: string, guest: BenchGuest): Me
     qemu.push(theirs.seconds - base.seconds)
     ours.push(run.seconds - idle.seconds)
     instructions = run.instructions - idle.instructions
+    startUps.push(run.startUp)
+    longestTranslation = Math.max(longestTranslation, run.longestTranslation)
   }
-  return { guest, instructions, qemu: median(qemu), ours: median(ours) }
+  return {
+    guest,
+    instructions,
+    qemu: median(qemu),
+    ours: median(ours),
+    startUp: median(startUps),
+    longestTranslation,
+  }
 }
 
 /** Instructions a second of code that runs once. */
@@ -120,4 +138,20 @@ function coldTarget(speed: number): Target[] {
   if (Number.isNaN(speed)) return []
   const measured = `${(speed / 1e6).toFixed(0)} MIPS`
   return [{ promise: 'code executed once: at least 100 MIPS, aim 200', measured, isMet: speed >= 100e6 }]
+}
+
+const under = (promise: string, milliseconds: number, most: number): Target => ({
+  promise,
+  measured: `${milliseconds.toFixed(1)} ms`,
+  isMet: milliseconds < most,
+})
+
+function stallTargets(all: readonly Measured[]): Target[] {
+  if (all.length === 0) return []
+  const startUp = median(all.map((guest) => guest.startUp))
+  const longest = Math.max(...all.map((guest) => guest.longestTranslation))
+  return [
+    under('start-up of the engine: under 30 ms', startUp, 30),
+    under('longest single translation: under 5 ms', longest, 5),
+  ]
 }

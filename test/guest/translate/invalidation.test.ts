@@ -4,6 +4,7 @@ import { MiB, PAGE_SIZE, gpa } from '../../../src/base/index.ts'
 import type { Hpa } from '../../../src/base/index.ts'
 import { Assembler, CODE_CACHE_BYTES, CodeCache, Machine } from '../../../src/guest/index.ts'
 import type { EngineName } from '../../../src/guest/index.ts'
+import { UNIT_LIMIT } from '../../../src/guest/translate/discover.ts'
 import { PhysicalMemory } from '../../../src/hardware/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
 import { BASE, elf } from './random-guest.ts'
@@ -138,4 +139,11 @@ test('no row of the code map outlives its unit, and a full cache makes room for 
   t.is(cache.bytes, 0)
   for (let frame = 1; frame < 61; frame++) t.false(cache.link(frame * PAGE_SIZE))
   t.is(cache.liveRows(), 0)
+})
+
+test('a unit has so many instructions at most, however much code follows', (t) => {
+  const { memory, cache } = cacheOf(4)
+  for (let at = 0; at < PAGE_SIZE; at += 4) memory.write32((PAGE_SIZE + at) as Hpa, 0x0015_0513)
+  t.is(cache.translate([PAGE_SIZE]), 1)
+  t.is(cache.stats.instructions, UNIT_LIMIT)
 })

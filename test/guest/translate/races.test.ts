@@ -180,7 +180,7 @@ const ringPage = (n: number, step: number): readonly number[] => [
   asm.word('jal', { rd: 0, imm: n === RING - 1 ? -20 - n * PAGE_SIZE : PAGE_SIZE - 20 }),
 ]
 
-const frameOf = (mm: Mm, page: number): number => Number(mm.pageTable.read(HVA + page * PAGE_SIZE)) >>> 10
+const frameOf = (mm: Mm, page: number): number => mm.pageTable.read(HVA + page * PAGE_SIZE) >>> 10
 
 interface Move {
   /** Every page has the same code at first. */
