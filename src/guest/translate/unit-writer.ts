@@ -15,7 +15,7 @@ import type { AccessSize, Decoded, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
-import { UnitOperators } from './operators.ts'
+import { WasmOperators } from '../wasm/operators.ts'
 import type { Block, Instruction, Unit } from './discover.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
@@ -52,7 +52,7 @@ interface KnownPage {
   readonly addend: number
 }
 
-export class UnitWriter extends UnitOperators implements Emitter<void, void> {
+export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   private readonly imports: UnitImports
   private unit!: Unit
   private now!: Decoded

@@ -48,7 +48,6 @@ export interface Frame {
 
 /** Indexes of the module's functions. */
 export interface EmitterFunctions {
-  readonly mulHigh: number
   /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
   readonly miss: number
   /** Of float-writer.ts. */
@@ -81,7 +80,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   private readonly tableRow: number
 
   constructor(code: Code, frame: Frame, functions: EmitterFunctions) {
-    super(code, functions.mulHigh)
+    super(code)
     this.frame = frame
     this.missFunction = functions.miss
     this.result = code.local(Type.i64)

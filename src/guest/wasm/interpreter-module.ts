@@ -23,7 +23,6 @@ import { addToOddBody, fmaBody } from './float-writer.ts'
 import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
 import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
-import { mulHighBody } from './operators.ts'
 
 /** Words that the interpreter shares with its JavaScript half: i64 guest address and i32 place of the fetch page. */
 export const FETCH_PAGE: number = ENGINE_WORDS
@@ -65,7 +64,6 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
   m.importMemory('umbra', 'memory')
-  const mulHigh = m.function(m.type([Type.i64, Type.i64], [Type.i64]))
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
   const fma = m.function(m.type([Type.f64, Type.f64, Type.f64], [Type.f64]))
@@ -76,12 +74,11 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
     body(code)
     m.end(code)
   }
-  write(2, mulHighBody)
   write(1, expandBody)
   write(4, (code) => missBody(code, fill))
   write(3, (code) => fmaBody(code, addToOdd))
   write(2, addToOddBody)
-  write(3, (code) => new Dispatcher(code, { fill, step, mulHigh, expand, miss, fma, addToOdd }, hooks).write())
+  write(3, (code) => new Dispatcher(code, { fill, step, expand, miss, fma, addToOdd }, hooks).write())
   return m.finish()
 }
 

@@ -1,5 +1,6 @@
 /**
- * The arithmetic of the instruction table as WebAssembly operators on the stack machine.
+ * The arithmetic of the instruction table as WebAssembly operators on the stack machine: what the interpreter and the
+ * translator have in common.
  * RISC-V unprivileged specification 20240411, chapters 2, 4 and 12.
  *
  * R1 Each method takes its arguments from the stack and leaves its result there; what it is given (`void`) is nothing.
@@ -9,18 +10,19 @@ import type { Code } from './code.ts'
 import { Op, Type } from './opcodes.ts'
 
 export class WasmOperators {
-  protected readonly code: Code
-  /** Index of a function of two i64: the upper half of the unsigned product. */
-  private readonly mulHighFunction: number
-  /** Scratch for two operands. */
-  private readonly a: number
-  private readonly b: number
+  /** The function in the making. */
+  protected code: Code
+  /** Scratch locals of the function, made when first asked for. */
+  private scratch: number[] = []
 
-  constructor(code: Code, mulHighFunction: number) {
+  constructor(code: Code) {
     this.code = code
-    this.mulHighFunction = mulHighFunction
-    this.a = code.local(Type.i64)
-    this.b = code.local(Type.i64)
+  }
+
+  /** Goes on with another function. */
+  protected startFunction(code: Code): void {
+    this.code = code
+    this.scratch = []
   }
 
   constant(value: bigint): void {
@@ -54,24 +56,26 @@ export class WasmOperators {
     this.code.op(Op.i64Mul)
   }
   mulHighUnsigned(_a: void, _b: void): void {
-    this.code.call(this.mulHighFunction)
+    this.takeBoth()
+    this.highProduct()
   }
+  /** The unsigned product, less what the sign bits stand for. */
   mulHigh(_a: void, _b: void): void {
-    this.keepBoth()
-    this.code.call(this.mulHighFunction)
-    this.subtractIfNegative(this.a, this.b)
-    this.subtractIfNegative(this.b, this.a)
+    const [a, b] = this.takeBoth()
+    this.highProduct()
+    this.subtractIfNegative(a, b)
+    this.subtractIfNegative(b, a)
   }
   mulHighSignedUnsigned(_a: void, _b: void): void {
-    this.keepBoth()
-    this.code.call(this.mulHighFunction)
-    this.subtractIfNegative(this.a, this.b)
+    const [a, b] = this.takeBoth()
+    this.highProduct()
+    this.subtractIfNegative(a, b)
   }
 
   /** -1 for a divisor of 0; a divisor of -1 negates, which is what overflow gives. */
   div(_a: void, _b: void): void {
-    const { a, b, code } = this
-    this.splitSmall()
+    const { code } = this
+    const [a, b] = this.splitSmall()
     code.i64(0)
     code.get(a)
     code.op(Op.i64Sub)
@@ -89,8 +93,8 @@ export class WasmOperators {
   }
   /** The dividend for a divisor of 0, 0 for -1. */
   rem(_a: void, _b: void): void {
-    const { a, b, code } = this
-    this.splitSmall()
+    const { code } = this
+    const [a, b] = this.splitSmall()
     code.get(a)
     code.i64(0)
     code.get(b)
@@ -99,8 +103,8 @@ export class WasmOperators {
     this.otherwise(Op.i64RemS)
   }
   remUnsigned(_a: void, _b: void): void {
-    this.splitZero()
-    this.code.get(this.a)
+    const [a] = this.splitZero()
+    this.code.get(a)
     this.otherwise(Op.i64RemU)
   }
 
@@ -134,12 +138,59 @@ export class WasmOperators {
     this.code.op(Op.i64ExtendI32U)
   }
 
-  /** Copies both operands to the scratch locals; they stay on the stack. */
-  private keepBoth(): void {
-    const { a, b, code } = this
-    code.set(b)
-    code.tee(a)
-    code.get(b)
+  /** Scratch local `n` of type i64: 0 and 1 are the operands of the operators above. */
+  private temporary(n: number): number {
+    while (this.scratch.length <= n) this.scratch.push(this.code.local(Type.i64))
+    return this.scratch[n] as number
+  }
+
+  /** Takes both operands off the stack into scratch locals. */
+  private takeBoth(): readonly [number, number] {
+    const [a, b] = [this.temporary(0), this.temporary(1)]
+    this.code.set(b)
+    this.code.set(a)
+    return [a, b]
+  }
+
+  /** Pushes the upper half of the unsigned product of scratch 0 and 1, by 32-bit halves. */
+  private highProduct(): void {
+    const { code } = this
+    const [a, b, low, middle] = [this.temporary(0), this.temporary(1), this.temporary(2), this.temporary(3)]
+    const lower = (local: number): void => {
+      code.get(local)
+      code.i64(0xffff_ffff)
+      code.op(Op.i64And)
+    }
+    const upper = (local: number): void => {
+      code.get(local)
+      code.i64(32)
+      code.op(Op.i64ShrU)
+    }
+    // low = aL * bL; middle = aH * bL + (low >> 32)
+    lower(a)
+    lower(b)
+    code.op(Op.i64Mul)
+    code.set(low)
+    upper(a)
+    lower(b)
+    code.op(Op.i64Mul)
+    upper(low)
+    code.op(Op.i64Add)
+    code.set(middle)
+    // low = aL * bH + middleL; result = aH * bH + middleH + (low >> 32)
+    lower(a)
+    upper(b)
+    code.op(Op.i64Mul)
+    lower(middle)
+    code.op(Op.i64Add)
+    code.set(low)
+    upper(a)
+    upper(b)
+    code.op(Op.i64Mul)
+    upper(middle)
+    code.op(Op.i64Add)
+    upper(low)
+    code.op(Op.i64Add)
   }
 
   private subtractIfNegative(tested: number, subtracted: number): void {
@@ -153,74 +204,33 @@ export class WasmOperators {
   }
 
   /** Takes both operands; the arm that follows is for a divisor of 0 or -1. */
-  private splitSmall(): void {
-    const { a, b, code } = this
-    code.set(b)
-    code.set(a)
+  private splitSmall(): readonly [number, number] {
+    const { code } = this
+    const [a, b] = this.takeBoth()
     code.get(b)
     code.i64(1)
     code.op(Op.i64Add)
     code.i64(1)
     code.op(Op.i64LeU)
     code.if(Type.i64)
+    return [a, b]
   }
 
-  private splitZero(): void {
-    const { a, b, code } = this
-    code.set(b)
-    code.set(a)
+  private splitZero(): readonly [number, number] {
+    const { code } = this
+    const [a, b] = this.takeBoth()
     code.get(b)
     code.op(Op.i64Eqz)
     code.if(Type.i64)
+    return [a, b]
   }
 
   private otherwise(operator: typeof Op.i64DivS | typeof Op.i64DivU | typeof Op.i64RemS | typeof Op.i64RemU): void {
-    const { a, b, code } = this
+    const { code } = this
     code.else()
-    code.get(a)
-    code.get(b)
+    code.get(this.temporary(0))
+    code.get(this.temporary(1))
     code.op(operator)
     code.end()
   }
-}
-
-/** The body of the function that `mulHighFunction` names: (i64, i64) -> i64. */
-export function mulHighBody(code: Code): void {
-  const [a, b] = [0, 1]
-  const [low, middle] = [code.local(Type.i64), code.local(Type.i64)]
-  const lower = (local: number): void => {
-    code.get(local)
-    code.i64(0xffff_ffff)
-    code.op(Op.i64And)
-  }
-  const upper = (local: number): void => {
-    code.get(local)
-    code.i64(32)
-    code.op(Op.i64ShrU)
-  }
-  // low = aL * bL; middle = aH * bL + (low >> 32)
-  lower(a)
-  lower(b)
-  code.op(Op.i64Mul)
-  code.set(low)
-  upper(a)
-  lower(b)
-  code.op(Op.i64Mul)
-  upper(low)
-  code.op(Op.i64Add)
-  code.set(middle)
-  // low = aL * bH + middleL; result = aH * bH + middleH + (low >> 32)
-  lower(a)
-  upper(b)
-  code.op(Op.i64Mul)
-  lower(middle)
-  code.op(Op.i64Add)
-  code.set(low)
-  upper(a)
-  upper(b)
-  code.op(Op.i64Mul)
-  upper(middle)
-  code.op(Op.i64Add)
-  upper(low)
-  code.op(Op.i64Add)
 }
