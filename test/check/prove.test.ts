@@ -29,9 +29,7 @@ const CONFIG: SearchConfig = {
 }
 
 /** Every state of a twin is a new world: only small ones in the default mode. */
-const TWINS = isLong
-  ? scenarios.map(({ name }) => name)
-  : ['srcu-tiny-synchronize', 'interval-remove-vs-dontneed', 'failed-start-two-clients', 'idle-vs-warm']
+const TWINS = isLong ? scenarios.map(({ name }) => name) : ['failed-start-two-clients', 'idle-vs-warm']
 
 for (const name of TWINS) {
   test(`${name}: restoring states and repeating runs visit the same states`, async (t) => {

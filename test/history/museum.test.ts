@@ -25,7 +25,7 @@ const SEEDS = LONG ? 25 : 1
 const MEDIAN = 60
 const WORST = 500
 
-for (const exhibit of exhibits) {
+for (const [index, exhibit] of exhibits.entries()) {
   const { name, breaks, schedules } = exhibit
   test.serial(`${name}: PCT breaks ${breaks} within ${schedules} schedules`, async (t) => {
     t.timeout(900_000)
@@ -40,6 +40,8 @@ for (const exhibit of exhibits) {
     t.true(needed[SEEDS >> 1]! <= (LONG ? MEDIAN : schedules), `needed ${needed.join(' ')}`)
   })
 
+  // One in three by default; all of them in the long form.
+  if (!LONG && index % 3 !== 0) continue
   test.serial(`${name}: the shortest schedule is as short as stated, and replays`, async (t) => {
     t.timeout(900_000)
     const found = await huntExhibit(exhibit)
