@@ -126,9 +126,8 @@ async function stormDigest(engine: EngineName, seed: number, audit: AuditLevel):
 
 for (const engine of FAST) {
   for (const [seed, audit] of [
-    [1, 'off'] as const,
     [2, 'sampled'] as const,
-    ...(LONG ? [[3, 'all'] as const, [4, 'off'] as const] : []),
+    ...(LONG ? [[1, 'off'] as const, [3, 'all'] as const, [4, 'off'] as const] : []),
   ]) {
     test(`${engine}: storms and swap leave the same trace as on the reference, seed ${seed}, audit ${audit}`, async (t) => {
       const expected = await stormDigest('reference', seed, audit)
