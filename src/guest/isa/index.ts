@@ -15,6 +15,7 @@ export {
   type Operands,
   type Slice,
 } from './format.ts'
+export { NoteTaker } from './note-taker.ts'
 export * from './registers.ts'
 export type { Extension, Row } from './row.ts'
 export { ROWS } from './table.ts'

@@ -3,7 +3,8 @@
  *
  * R1 Nothing here lists instructions: the semantics are run over an emitter that notes what they call.
  */
-import type { Emitter, Semantics } from '../isa/index.ts'
+import { NoteTaker } from '../isa/index.ts'
+import type { Semantics } from '../isa/index.ts'
 
 export const Kind = {
   /** Goes on behind it, and cannot trap. */
@@ -30,113 +31,80 @@ export interface Survey {
   readonly writesRd: boolean
 }
 
-class Surveyor implements Emitter<void, void> {
+class Surveyor extends NoteTaker {
   kind: KindCode = Kind.PLAIN
   readsRs1 = false
   readsRs2 = false
   writesRd = false
 
-  rs1(): void {
+  override rs1(): void {
     this.readsRs1 = true
   }
-  rs2(): void {
+  override rs2(): void {
     this.readsRs2 = true
   }
-  rd(): void {
+  override rd(): void {
     this.writesRd = true
   }
-  branch(): void {
+  override branch(): void {
     this.kind = Kind.BRANCH
   }
-  jump(): void {
+  override jump(): void {
     this.kind = this.readsRs1 ? Kind.INDIRECT : Kind.JUMP
   }
-  load(): void {
+  override load(): void {
     this.kind = Kind.LOAD
     this.readsRs1 = true
     this.writesRd = true
   }
-  store(): void {
+  override store(): void {
     this.kind = Kind.STORE
     this.readsRs1 = true
     this.readsRs2 = true
   }
-  loadReserved(): void {
+  override loadReserved(): void {
     this.kind = Kind.STEP
   }
-  storeConditional(): void {
+  override storeConditional(): void {
     this.kind = Kind.STEP
   }
-  amo(): void {
+  override amo(): void {
     this.kind = Kind.STEP
   }
   /** Floating point comes in stretches: leaving the unit for each instruction would cost more than it saves. */
-  floatLoad(): void {
+  override floatLoad(): void {
     this.kind = Kind.LAST
   }
-  floatStore(): void {
+  override floatStore(): void {
     this.kind = Kind.LAST
   }
-  float(): void {
+  override float(): void {
     this.kind = Kind.LAST
   }
-  csr(): void {
+  override csr(): void {
     this.kind = Kind.STEP
   }
-  fenceI(): void {
+  override fenceI(): void {
     this.kind = Kind.STEP
   }
-  sfenceVma(): void {
+  override sfenceVma(): void {
     this.kind = Kind.STEP
   }
-  ecall(): void {
+  override ecall(): void {
     this.kind = Kind.STEP
   }
-  ebreak(): void {
+  override ebreak(): void {
     this.kind = Kind.STEP
   }
-  wfi(): void {
+  override wfi(): void {
     this.kind = Kind.STEP
   }
-  sret(): void {
+  override sret(): void {
     this.kind = Kind.LAST
   }
-  illegal(): void {
+  override illegal(): void {
     this.kind = Kind.LAST
   }
-
-  // What changes nothing about the kind.
-  imm(): void {}
-  uimm(): void {}
-  pc(): void {}
-  nextPc(): void {}
-  constant(): void {}
-  add(): void {}
-  sub(): void {}
-  and(): void {}
-  or(): void {}
-  xor(): void {}
-  shiftLeft(): void {}
-  shiftRight(): void {}
-  shiftRightSigned(): void {}
-  mul(): void {}
-  mulHigh(): void {}
-  mulHighUnsigned(): void {}
-  mulHighSignedUnsigned(): void {}
-  div(): void {}
-  divUnsigned(): void {}
-  rem(): void {}
-  remUnsigned(): void {}
-  signExtend32(): void {}
-  zeroExtend32(): void {}
-  equal(): void {}
-  notEqual(): void {}
-  less(): void {}
-  lessUnsigned(): void {}
-  greaterEqual(): void {}
-  greaterEqualUnsigned(): void {}
-  truth(): void {}
-  fence(): void {}
 }
 
 /** Surveys by semantics, which few rows share. */
