@@ -23,7 +23,8 @@ import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
 import { Surveys } from './survey.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
-import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
+import { UNIT_PARAMETERS } from './unit-frame.ts'
+import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
 const SLOTS = 8192
@@ -331,11 +332,9 @@ export class CodeCache implements StoreWatcher {
     const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    let writer: UnitWriter | null = null
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      writer ??= new UnitWriter(code, { refill })
-      writer.write(code, unit)
+      new UnitWriter(code, unit, { refill }).write()
       builder.end(code)
     }
     return builder.finish()

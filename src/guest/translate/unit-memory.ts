@@ -1,0 +1,211 @@
+/**
+ * Loads and stores of a unit.
+ *
+ * An access probes the fast TLB, or, off a base register that is used more than once, first the page that its last access
+ * went to.
+ *
+ * R1 What does not hit asks `refill`, and if that has no answer the unit is left at the instruction, which has had no effect.
+ * R2 A remembered page is good until rows of the fast TLBs may go, which happens in `refill` and outside the function only.
+ */
+import { Access } from '../../hardware/index.ts'
+import type { AccessSize } from '../isa/index.ts'
+import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
+import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
+import { Kind } from './survey.ts'
+import { refillKind } from './unit-abi.ts'
+import { HART, type UnitFrame } from './unit-frame.ts'
+
+const PAGE_MASK = -4096
+const ROW_MASK: number = (FAST_ROWS - 1) * FAST_ROW_BYTES
+
+/** Pages that a function remembers at most. */
+const KNOWN_PAGES = 6
+
+/** The page that a base register's last access of a kind went to: locals for its address, or -1, and what leads to its frame. */
+interface KnownPage {
+  readonly base: number
+  readonly access: Access
+  readonly tag: number
+  readonly addend: number
+}
+
+export class UnitMemory {
+  private readonly frame: UnitFrame
+  /** Index of the function `(low, high, kind) -> host address or -1`. */
+  private readonly refill: number
+  private address = 0
+  private row = 0
+  private host = 0
+  private readContext = 0
+  private writeContext = 0
+  private pages: readonly KnownPage[] = []
+
+  constructor(frame: UnitFrame, refill: number) {
+    this.frame = frame
+    this.refill = refill
+  }
+
+  /** Declares the locals and loads what accesses need. */
+  begin(): void {
+    const { code, unit } = this.frame
+    this.address = code.local(Type.i64)
+    this.readContext = code.local(Type.i64)
+    this.writeContext = code.local(Type.i64)
+    this.row = code.local(Type.i32)
+    this.host = code.local(Type.i32)
+    this.planPages()
+    this.forgetPages()
+    const does = (kind: number): boolean =>
+      unit.blocks.some(({ instructions }) => instructions.some(({ survey }) => survey.kind === kind))
+    if (does(Kind.LOAD)) this.loadContext(Word.contextRead, this.readContext)
+    if (does(Kind.STORE)) this.loadContext(Word.contextWrite, this.writeContext)
+  }
+
+  load(size: AccessSize, signed: boolean): void {
+    this.probe(Access.read, size)
+    this.frame.code.mem(loadOperator(size, signed))
+    this.frame.set(this.frame.now.rd)
+  }
+
+  store(size: AccessSize): void {
+    this.probe(Access.write, size)
+    this.frame.get(this.frame.now.rs2)
+    this.frame.code.mem(storeOperator(size))
+  }
+
+  private loadContext(word: number, local: number): void {
+    const { code } = this.frame
+    code.get(HART)
+    code.mem(Mem.i64Load, word)
+    code.set(local)
+  }
+
+  /** Pushes the offset of the row, in a fast TLB, of the page of the address on the stack. */
+  private rowIndex(): void {
+    const { code } = this.frame
+    code.op(Op.i32WrapI64)
+    code.i32(8)
+    code.op(Op.i32ShrU)
+    code.i32(ROW_MASK)
+    code.op(Op.i32And)
+  }
+
+  /** Pushes the host address of rs1 + imm. */
+  private probe(access: Access, size: AccessSize): void {
+    const { code, now } = this.frame
+    this.frame.get(now.rs1)
+    if (now.imm !== 0) {
+      code.i64(now.imm)
+      code.op(Op.i64Add)
+    }
+    const known = this.pages.findIndex(({ base, access: of }) => base === now.rs1 && of === access)
+    if (known < 0) {
+      code.set(this.address)
+      this.probeTable(access, size)
+      return
+    }
+    const { tag, addend } = this.pages[known] as KnownPage
+    code.tee(this.address)
+    code.i64(PAGE_MASK | (size - 1))
+    code.op(Op.i64And)
+    code.get(tag)
+    code.op(Op.i64Ne)
+    code.if()
+    this.probeTable(access, size)
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.op(Op.i32Sub)
+    code.set(addend)
+    code.get(this.address)
+    code.i64(PAGE_MASK)
+    code.op(Op.i64And)
+    code.set(tag)
+    code.end()
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.get(addend)
+    code.op(Op.i32Add)
+  }
+
+  /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
+  private probeTable(access: Access, size: AccessSize): void {
+    const { code } = this.frame
+    const table = access === Access.read ? FAST_READ : FAST_WRITE
+    code.get(this.address)
+    this.rowIndex()
+    code.get(HART)
+    code.op(Op.i32Add)
+    code.tee(this.row)
+    code.mem(Mem.i64Load, table + ROW_TAG)
+    code.get(this.address)
+    code.i64(PAGE_MASK | (size - 1))
+    code.op(Op.i64And)
+    code.get(access === Access.read ? this.readContext : this.writeContext)
+    code.op(Op.i64Or)
+    code.op(Op.i64Eq)
+    code.if(Type.i32)
+    code.get(this.row)
+    code.mem(Mem.i32Load, table + ROW_ADDEND)
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.op(Op.i32Add)
+    code.else()
+    code.get(this.address)
+    code.op(Op.i32WrapI64)
+    code.get(this.address)
+    code.i64(32)
+    code.op(Op.i64ShrU)
+    code.op(Op.i32WrapI64)
+    code.i32(refillKind(access === Access.write, size))
+    code.call(this.refill)
+    code.tee(this.host)
+    code.i32(0)
+    code.op(Op.i32LtS)
+    code.if()
+    this.frame.giveUp()
+    code.end()
+    this.forgetPages()
+    code.get(this.host)
+    code.end()
+  }
+
+  private forgetPages(): void {
+    for (const { tag } of this.pages) {
+      this.frame.code.i64(-1)
+      this.frame.code.set(tag)
+    }
+  }
+
+  /** Base registers of more than one access, by how often they are used: their last page is remembered. */
+  private planPages(): void {
+    const uses = new Map<number, number>()
+    const { blocks } = this.frame.unit
+    const loops = blocks.some(({ successors }, index) => successors.some((next) => next <= index))
+    for (const { instructions } of blocks) {
+      for (const { decoded, survey } of instructions) {
+        if (survey.kind !== Kind.LOAD && survey.kind !== Kind.STORE) continue
+        const key = decoded.rs1 * 2 + (survey.kind === Kind.STORE ? 1 : 0)
+        uses.set(key, (uses.get(key) ?? 0) + 1)
+      }
+    }
+    const worth = [...uses].filter(([, count]) => loops || count > 1).toSorted((a, b) => b[1] - a[1])
+    this.pages = worth.slice(0, KNOWN_PAGES).map(([key]) => ({
+      base: key >> 1,
+      access: (key & 1) === 0 ? Access.read : Access.write,
+      tag: this.frame.code.local(Type.i64),
+      addend: this.frame.code.local(Type.i32),
+    }))
+  }
+}
+
+function loadOperator(size: AccessSize, signed: boolean): MemoryOperator {
+  if (size === 8) return Mem.i64Load
+  if (size === 4) return signed ? Mem.i64Load32S : Mem.i64Load32U
+  if (size === 2) return signed ? Mem.i64Load16S : Mem.i64Load16U
+  return signed ? Mem.i64Load8S : Mem.i64Load8U
+}
+
+function storeOperator(size: AccessSize): MemoryOperator {
+  if (size === 8) return Mem.i64Store
+  return size === 4 ? Mem.i64Store32 : size === 2 ? Mem.i64Store16 : Mem.i64Store8
+}
