@@ -4,15 +4,16 @@
  * An access probes the fast TLB, or, off a base register that is used more than once, first the page that its last access
  * went to.
  *
- * R1 What does not hit asks `refill`, and if that has no answer the unit is left at the instruction, which has had no effect.
- * R2 A remembered page is good until rows of the fast TLBs may go, which happens in `refill` and outside the function only.
+ * R1 What does not hit leaves the unit at the instruction, which has had no effect. Nothing is called: a call in a loop makes
+ *    V8 keep every local in memory, on the way that never calls as well.
+ * R2 A remembered page is good until the unit is left: rows of the fast TLBs go outside of units only.
  */
 import { Access } from '../../hardware/index.ts'
 import type { AccessSize } from '../isa/index.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
-import { refillKind } from './unit-abi.ts'
+import { ExitCode } from './unit-abi.ts'
 import { HART, type UnitFrame } from './unit-frame.ts'
 
 const PAGE_MASK = -4096
@@ -31,18 +32,14 @@ interface KnownPage {
 
 export class UnitMemory {
   private readonly frame: UnitFrame
-  /** Index of the function `(low, high, kind) -> host address or -1`. */
-  private readonly refill: number
   private address = 0
   private row = 0
-  private host = 0
   private readContext = 0
   private writeContext = 0
   private pages: readonly KnownPage[] = []
 
-  constructor(frame: UnitFrame, refill: number) {
+  constructor(frame: UnitFrame) {
     this.frame = frame
-    this.refill = refill
   }
 
   /** Declares the locals and loads what accesses need. */
@@ -52,7 +49,6 @@ export class UnitMemory {
     this.readContext = code.local(Type.i64)
     this.writeContext = code.local(Type.i64)
     this.row = code.local(Type.i32)
-    this.host = code.local(Type.i32)
     this.planPages()
     this.forgetPages()
     const does = (kind: number): boolean =>
@@ -127,7 +123,7 @@ export class UnitMemory {
     code.op(Op.i32Add)
   }
 
-  /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
+  /** Pushes the host address of `address`, by the fast TLB. */
   private probeTable(access: Access, size: AccessSize): void {
     const { code } = this.frame
     const table = access === Access.read ? FAST_READ : FAST_WRITE
@@ -142,31 +138,15 @@ export class UnitMemory {
     code.op(Op.i64And)
     code.get(access === Access.read ? this.readContext : this.writeContext)
     code.op(Op.i64Or)
-    code.op(Op.i64Eq)
-    code.if(Type.i32)
+    code.op(Op.i64Ne)
+    code.if()
+    this.frame.giveUp(ExitCode.MISS)
+    code.end()
     code.get(this.row)
     code.mem(Mem.i32Load, table + ROW_ADDEND)
     code.get(this.address)
     code.op(Op.i32WrapI64)
     code.op(Op.i32Add)
-    code.else()
-    code.get(this.address)
-    code.op(Op.i32WrapI64)
-    code.get(this.address)
-    code.i64(32)
-    code.op(Op.i64ShrU)
-    code.op(Op.i32WrapI64)
-    code.i32(refillKind(access === Access.write, size))
-    code.call(this.refill)
-    code.tee(this.host)
-    code.i32(0)
-    code.op(Op.i32LtS)
-    code.if()
-    this.frame.giveUp()
-    code.end()
-    this.forgetPages()
-    code.get(this.host)
-    code.end()
   }
 
   private forgetPages(): void {
