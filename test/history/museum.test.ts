@@ -105,8 +105,8 @@ for (const { name, reason, scenarios } of equivalentMutants) {
   })
 }
 
-/** What change_pte came to in ten schedules. */
-async function changePteIn(scenario: Scenario): Promise<Worked> {
+/** How often change_pte rewrote an spte in ten random schedules. */
+async function rewrites(scenario: Scenario): Promise<Worked> {
   const coverage = new Coverage()
   for (let seed = 1; seed <= 10; seed++) await coverage.watch(scenario).run(random(seed))
   return coverage.data().work.find(({ what }) => what === 'change_pte rewrites an spte')!
@@ -114,7 +114,7 @@ async function changePteIn(scenario: Scenario): Promise<Worked> {
 
 test.serial('change_pte inside a window never rewrites an spte; without one it does in every schedule', async (t) => {
   const vacuous = exhibits.find(({ name }) => name === 'change-pte-made-vacuous')!
-  const [without, inside] = [await changePteIn(vacuous.scenario), await changePteIn(withBug(vacuous))]
+  const [without, inside] = [await rewrites(vacuous.scenario), await rewrites(withBug(vacuous))]
   t.is(without.did, without.tried)
   t.is(inside.did, 0)
   t.true(without.tried === 10 && inside.tried > 0)

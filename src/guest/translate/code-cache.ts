@@ -23,7 +23,8 @@ import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
 import { Surveys } from './survey.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
-import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
+import { UNIT_PARAMETERS } from './unit-frame.ts'
+import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
 const SLOTS = 8192
@@ -70,9 +71,6 @@ interface TranslatedUnit {
 const isEntryOf = (unit: Unit, offset: number): boolean =>
   offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
-/** `refill(low, high, kind)` of the unit that runs. */
-export type Refill = (low: number, high: number, kind: number) => number
-
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
@@ -85,10 +83,6 @@ export class CodeCache implements StoreWatcher {
     droppedUnits: 0,
     evictedBatches: 0,
   }
-  /** Changes whenever code is dropped. */
-  generation = 0
-  /** What a unit asks on a miss; of the hart that runs. */
-  refill: Refill = () => -2
   /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
   readonly enter: (hart: number, budget: number) => number
   private readonly table: WasmTable
@@ -122,10 +116,7 @@ export class CodeCache implements StoreWatcher {
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
-    this.imports = {
-      memory: memory.memory,
-      refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
-    }
+    this.imports = { memory: memory.memory }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
   }
@@ -289,7 +280,6 @@ export class CodeCache implements StoreWatcher {
       if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
     }
     this.table.set(unit.slot, null)
-    this.generation++
     this.stats.droppedUnits++
   }
 
@@ -327,15 +317,11 @@ export class CodeCache implements StoreWatcher {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
-    const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
-    const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    let writer: UnitWriter | null = null
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      writer ??= new UnitWriter(code, { refill })
-      writer.write(code, unit)
+      new UnitWriter(code, unit).write()
       builder.end(code)
     }
     return builder.finish()
