@@ -17,6 +17,7 @@
  *    would push out others, and rows that permit stores where somebody wants to know of them.
  * R3 Entries are logged; `HartArea.settle` counts them before any JavaScript looks at the TLB.
  */
+import { PAGE_SIZE } from '../../base/index.ts'
 import {
   Access,
   PTE_A,
@@ -559,6 +560,20 @@ class Descent {
     code.i64(0)
     code.op(Op.i64Ne)
     code.brIf(giveUp)
+    code.get(this.table)
+    code.get(this.page)
+    code.get(within)
+    code.op(Op.i64And)
+    code.op(Op.i64Add)
+    code.set(this.table)
+    // Tables of the host name frames that exist; nothing here may trap should one not.
+    this.flag(NESTED)
+    code.op(Op.i32Eqz)
+    code.get(this.table)
+    code.i64(this.places.bytes / PAGE_SIZE)
+    code.op(Op.i64GeU)
+    code.op(Op.i32And)
+    code.brIf(giveUp)
     const result = (offset: number, local: number): void => {
       code.get(AREA)
       code.get(local)
@@ -568,10 +583,6 @@ class Descent {
     result(WalkWord.global, this.global)
     result(WalkWord.pteAddress, this.host)
     code.get(this.table)
-    code.get(this.page)
-    code.get(within)
-    code.op(Op.i64And)
-    code.op(Op.i64Add)
   }
 
   /** A leaf must allow the access as it stands: with A, for stores with D. */
