@@ -98,10 +98,7 @@ export class WasmInterpreter implements Engine {
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
-  /**
-   * One instruction of a run that has begun, by the reference: it is told of a miss that `fill` has just had, which a
-   * second try would not repeat. @returns 0 to go on, or the reason to leave
-   */
+  /** One instruction of a run that has begun, by the reference. @returns 0 to go on, or the reason to leave */
   single(): ExitReason | 0 {
     this.forgetFetchPage()
     return this.step()

@@ -53,14 +53,15 @@ const ALL = RWX | PTE_U | PTE_A | PTE_D
 type Paging = 'two-dimensional' | 'shadow'
 type Refill = (area: number, address: bigint, access: Access) => number
 
+/** The shadow page of a PTE. Any numbers do, if they are the same on both sides. */
+const pageOf = (address: number): object => {
+  const pfn = Math.floor(address / PAGE_SIZE)
+  const role = { level: levelOfTable(pfn), guestLeaf: pfn % 3 === 0 ? 1 : 0, direct: false }
+  return { role, indexOf: (at: number) => (at % PAGE_SIZE) / 8, gfnOf: (index: number) => pfn * 512 + index }
+}
+
 /** What the MMU asks of a VM, and no more. */
 function makeVm(memory: PhysicalMemory, paging: Paging, gpaMode: PagingMode, svadu: boolean, events: object[]): Vm {
-  const pageOf = (address: number): object => {
-    const pfn = Math.floor(address / PAGE_SIZE)
-    // Any numbers do, if they are the same on both sides.
-    const role = { level: levelOfTable(pfn), guestLeaf: pfn % 3 === 0 ? 1 : 0, direct: false }
-    return { role, indexOf: (at: number) => (at % PAGE_SIZE) / 8, gfnOf: (index: number) => pfn * 512 + index }
-  }
   const vm = {
     id: 0,
     vmid: 3,
@@ -82,6 +83,12 @@ let levels = 3
 /** As `fillTables` lays them out. */
 const levelOfTable = (pfn: number): number =>
   pfn < TABLES + 4 ? levels - 1 : levels - 2 - ((pfn - TABLES - 4) % (levels - 1))
+
+/** All that a TLB knows. */
+const booksOf = (tlb: object): unknown => {
+  const { words, valid, stats, used } = tlb as Record<string, unknown>
+  return { words, valid, stats, used }
+}
 
 class Side {
   readonly events: object[] = []
@@ -114,8 +121,7 @@ class Side {
   /** Everything that a run could show. */
   state(): unknown {
     const { vcpu, vm } = this
-    const of = ({ words, valid, stats, used }: Record<string, unknown>): unknown => ({ words, valid, stats, used })
-    const tlbs = [vcpu.tlb.read, vcpu.tlb.write, vcpu.tlb.execute].map((tlb) => of(tlb as never))
+    const tlbs = [vcpu.tlb.read, vcpu.tlb.write, vcpu.tlb.execute].map(booksOf)
     const { frame, missKind, missCause, missPage, missFrame, missAccess, wantedAccess, missImplicit } = vcpu
     return [
       tlbs,
