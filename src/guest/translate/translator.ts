@@ -5,7 +5,7 @@
  *  enter(budget) -> units, from one to the next, until
  *    UNKNOWN  no unit at pc: translated when it is hot
  *    STEP     an instruction for the tier below
- *    MISS     an access that the fast TLB does not know: the tier below makes its row, and goes on to the next entry
+ *    ACCESS   an access that the fast TLB does not answer
  *    BUDGET   less is left than the next block needs
  *  then the WebAssembly interpreter, until it reaches an entry of a unit, or hot code, or the budget is spent
  * ```

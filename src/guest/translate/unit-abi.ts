@@ -25,8 +25,8 @@ export const ExitCode = {
   BUDGET: 1,
   /** The instruction at pc is for the tier below. */
   STEP: 2,
-  /** The access of the instruction at pc is not in the fast TLB; the code behind it is no entry. */
-  MISS: 3,
+  /** The access at pc is not one that the fast TLB answers. */
+  ACCESS: 3,
 } as const
 
 export const MAP_ROWS = 65536

@@ -126,8 +126,8 @@ export class UnitFrame {
   }
 
   /** Leaves the instruction at hand to the tier below, without effect so far. */
-  giveUp(exit: number): void {
-    this.leaveAt(exit, this.offset, this.tail)
+  giveUp(): void {
+    this.leaveAt(ExitCode.ACCESS, this.offset, this.tail)
   }
 
   /** Takes the address to go on with from the stack. */
