@@ -199,7 +199,7 @@ export class CodeCache implements StoreWatcher {
     for (const host of hosts) {
       const pfn = Math.floor(host / PAGE_SIZE) as Pfn
       if (units.some((made) => made.pfn === pfn && made.unit.blockAt[(host % PAGE_SIZE) >> 1] !== -1)) continue
-      const unit = this.choice.around(memory.bytes as Uint8Array, host, this.byFrame.get(pfn) ?? [])
+      const unit = this.choice.around(memory.bytes, host, this.byFrame.get(pfn) ?? [])
       if (unit !== null) units.push({ unit, pfn })
     }
     if (units.length === 0) return 0
