@@ -192,7 +192,8 @@ class Search {
   private learn(sleep: SleepSets, level: Level, answer: number, isNew: boolean): void {
     const { last: to } = this.table
     const pid = level.runners[answer]!
-    const step = this.world.footprint()
+    const footprint = this.world.footprint()
+    const goesOn = this.world.runners.includes(pid)
     if ((level.asleep & bitOf(pid)) !== 0) {
       if (sleep.endOf(level.state, pid) === to) return
       const before = this.path[this.path.indexOf(level) - 1]!
@@ -203,7 +204,7 @@ class Search {
     sleep.leads(level.state, pid, to)
     if (isNew) {
       const next = this.path.at(-1)!
-      next.known = sleep.asleep(level.state, level.known, pid, step, to)
+      next.known = sleep.asleep(level.state, level.known, pid, footprint, to, next.runners.length)
       let able = 0
       for (const runner of next.runners) able |= bitOf(runner)
       for (const other of next.known.keys()) {
@@ -214,7 +215,7 @@ class Search {
         this.transitions++
       }
     }
-    level.known.set(pid, step)
+    level.known.set(pid, { footprint, goesOn })
   }
 
   /** Captures where the world stands, and puts it on the path unless it is known. */

@@ -13,13 +13,22 @@
  * R1 A task sleeps only where the state that its step leads to is known. So every step of every state is known, whether
  *    taken or not, and no state has to be looked at again when it is reached with fewer sleepers.
  * R2 Footprints name objects, and objects are those of one path: they are handed on along it, and never kept.
- * R3 A step with open choices keeps nobody asleep, and does not sleep.
+ * R3 A step ends where nobody decides who goes on. Who is the only one left runs on in the step of the one that stopped: a
+ *    step that stops its task is another one where no two tasks are left.
+ * R4 A step with open choices keeps nobody asleep, and does not sleep.
  */
 import { areDependent } from '../frames/touched.ts'
 import type { Footprint } from '../frames/touched.ts'
 
-/** By pid: what the steps from a state do, as far as they are known. */
-export type Sleepers = Map<number, Footprint>
+/** A step whose end is known. */
+export interface KnownStep {
+  readonly footprint: Footprint
+  /** Its task could go on after it. */
+  readonly goesOn: boolean
+}
+
+/** By pid: the steps from a state, as far as they are known. */
+export type Sleepers = Map<number, KnownStep>
 
 /** Tasks that are told apart. */
 const MOST = 32
@@ -43,15 +52,17 @@ export class SleepSets {
    * Who sleeps at a state that is new.
    * @param from the state before, with those whose steps from it are known
    * @param pid who made the step, with what it did
+   * @param at the state, with so many tasks that can run
    */
-  asleep(from: number, known: Sleepers, pid: number, step: Footprint, at: number): Sleepers {
+  asleep(from: number, known: Sleepers, pid: number, step: Footprint, at: number, able: number): Sleepers {
     const sleepers: Sleepers = new Map()
-    for (const [other, footprint] of known) {
+    for (const [other, one] of known) {
+      if (able < 3 && !one.goesOn) continue
       const middle = this.endOf(from, other)
       const end = middle === undefined ? undefined : this.endOf(middle, pid)
-      if (end === undefined || areDependent(footprint, step)) continue
+      if (end === undefined || areDependent(one.footprint, step)) continue
       this.leads(at, other, end)
-      sleepers.set(other, footprint)
+      sleepers.set(other, one)
     }
     return sleepers
   }

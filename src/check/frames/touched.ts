@@ -4,8 +4,8 @@
  * R1 What is no state by the word of its class is not noted: a step cannot be told by it.
  * R2 A step wrote what differs at its end from what was there at its first access. An access that leaves things as they
  *    are counts as one that looks.
+ * R3 It is loaded before every watched module: it imports none.
  */
-import { PAGE_SIZE } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
 import { writtenFields } from './runtime.ts'
 
@@ -103,13 +103,14 @@ class Tracker {
 
   /** Memory has places for its frames, whoever looks at it. */
   private frames(view: ArrayBufferView, place: Place): void {
-    const { buffer } = this.memory!.memory
+    const { memory, frames, byteLength } = this.memory!
+    const { buffer } = memory
     const { BYTES_PER_ELEMENT = 1 } = view as { readonly BYTES_PER_ELEMENT?: number }
     if (typeof place === 'number') {
-      const frame = Math.floor((view.byteOffset + place * BYTES_PER_ELEMENT) / PAGE_SIZE)
+      const frame = Math.floor((view.byteOffset + place * BYTES_PER_ELEMENT) / (byteLength / frames))
       // Behind the last one lies what is no state.
-      if (frame < this.memory!.frames) this.note(buffer, frame)
-    } else for (let frame = 0; frame < this.memory!.frames; frame++) this.note(buffer, frame)
+      if (frame < frames) this.note(buffer, frame)
+    } else for (let frame = 0; frame < frames; frame++) this.note(buffer, frame)
   }
 
   private note(object: object, place: Place): void {
@@ -156,9 +157,20 @@ const NONE: ReadonlySet<string> = new Set()
 /** One per process, as tasks are run one at a time. */
 export const tracker: Tracker = new Tracker()
 
-/** What watched modules call. Methods: a frame that waits while one is to be called is to hold no function that may hold more. */
-const calls = {
+/** What watched modules call. */
+interface Calls {
   /** An access. @param of the object, where `value` is something that was waited for */
+  see<T>(value: T, place: Place, ...of: readonly [] | readonly [object: unknown, place: Place]): T
+  /** Fields of an object, or all that it holds. */
+  all<T>(value: T, fields?: readonly string[] | null): T
+  /** The elements of a collection are taken apart. */
+  each<T>(value: T, fields: readonly string[] | null): T
+  /** Something that has no place is written. */
+  whole<T>(value?: T): T
+}
+
+/** Methods: a frame that waits while one is to be called holds no function that may hold more. */
+export const $touched: Calls = {
   see<T>(value: T, place: Place, ...of: readonly [] | readonly [object: unknown, place: Place]): T {
     if (!tracker.isOn) return value
     const object: unknown = of.length === 0 ? value : of[0]
@@ -166,7 +178,6 @@ const calls = {
     return value
   },
 
-  /** Fields of an object, or all that it holds. */
   all<T>(value: T, fields: readonly string[] | null = null): T {
     if (tracker.isOn && typeof value === 'object' && value !== null) {
       if (fields === null || isCollection(value)) tracker.see(value, null)
@@ -175,27 +186,20 @@ const calls = {
     return value
   },
 
-  /** The elements of a collection are taken apart. */
   each<T>(value: T, fields: readonly string[] | null): T {
     if (!tracker.isOn) return value
-    $all(value)
-    if (Array.isArray(value)) for (const one of value as readonly unknown[]) $all(one, fields)
-    else if (value instanceof Set) for (const one of value) $all(one, fields)
-    else if (value instanceof Map) for (const pair of value) for (const one of pair) $all(one, null)
+    $touched.all(value)
+    if (Array.isArray(value)) for (const one of value as readonly unknown[]) $touched.all(one, fields)
+    else if (value instanceof Set) for (const one of value) $touched.all(one, fields)
+    else if (value instanceof Map) for (const pair of value) for (const one of pair) $touched.all(one, null)
     return value
   },
 
-  /** Something that has no place is written. */
   whole<T>(value?: T): T {
     tracker.whole()
     return value as T
   },
-} as const
-
-export const $see: typeof calls.see = calls.see
-export const $all: typeof calls.all = calls.all
-export const $each: typeof calls.each = calls.each
-export const $whole: typeof calls.whole = calls.whole
+}
 
 /** Might the order of two steps of different tasks matter? */
 export function areDependent(one: Footprint, other: Footprint): boolean {

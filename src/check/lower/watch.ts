@@ -52,7 +52,8 @@ class Watching {
   run(tracker: string): string {
     this.visit(this.tree, false)
     const sorted = this.edits.toSorted((a, b) => a.at - b.at || a.order - b.order)
-    let text = `import { $see, $all, $each, $whole } from ${JSON.stringify(tracker)}; `
+    let text = `import { $touched } from ${JSON.stringify(tracker)}; `
+    text += 'const { see: $see, all: $all, each: $each, whole: $whole } = $touched; '
     let from = 0
     for (const { at, end, text: inserted } of sorted) {
       text += this.code.slice(from, at) + inserted
