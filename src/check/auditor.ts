@@ -90,14 +90,14 @@ export class Auditor {
    * @param sleeping names of the tasks that sleep
    */
   judgeState(sleeping: readonly string[]): void {
-    this.translations.finish()
+    this.translations.sweep()
     this.protocol.judgeSleep(sleeping)
   }
 
   /** Judges what may not be open, unbalanced or leaked when everything has ended. */
   judgeEnd(): void {
     if (this.level === 'off') return
-    this.translations.sweep()
+    this.translations.finish()
     this.protocol.finish()
     this.ledger.count('I14')
     for (const leak of this.world.leaks()) this.report('I14', leak, {})

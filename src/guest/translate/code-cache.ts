@@ -20,10 +20,12 @@ import type { InterpreterParts } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
-import { Discovery, type Unit } from './discover.ts'
+import { Discovery } from './discover.ts'
 import { Surveys } from './survey.ts'
+import type { Unit } from './unit.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
-import { UNIT_PARAMETERS, UnitWriter } from './unit-writer.ts'
+import { UNIT_PARAMETERS } from './unit-frame.ts'
+import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
 const SLOTS = 8192
@@ -70,9 +72,6 @@ interface TranslatedUnit {
 const isEntryOf = (unit: Unit, offset: number): boolean =>
   offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
-/** `refill(low, high, kind)` of the unit that runs. */
-export type Refill = (low: number, high: number, kind: number) => number
-
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
@@ -85,10 +84,6 @@ export class CodeCache implements StoreWatcher {
     droppedUnits: 0,
     evictedBatches: 0,
   }
-  /** Changes whenever code is dropped. */
-  generation = 0
-  /** What a unit asks on a miss; of the hart that runs. */
-  refill: Refill = () => -2
   /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
   readonly enter: (hart: number, budget: number) => number
   private readonly table: WasmTable
@@ -122,10 +117,7 @@ export class CodeCache implements StoreWatcher {
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
-    this.imports = {
-      memory: memory.memory,
-      refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
-    }
+    this.imports = { memory: memory.memory }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
   }
@@ -233,15 +225,17 @@ export class CodeCache implements StoreWatcher {
     const bytes = this.memory.bytes as Uint8Array
     const base = host - (host % PAGE_SIZE)
     const offset = host - base
+    const heatAt = (at: number): number => this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number
+    const isWarm = (at: number): boolean => heatAt(at) >= this.threshold >> 5
     const warm: number[] = []
     for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
-      if ((this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number) >= this.threshold >> 3) warm.push(at)
+      if (heatAt(at) >= this.threshold >> 3) warm.push(at)
     }
     for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
-      const unit = this.discovery.discover(bytes, base, start, [offset])
+      const unit = this.discovery.discover(bytes, base, start, isWarm, [offset])
       if (unit !== null && isEntryOf(unit, offset)) return unit
     }
-    return this.discovery.discover(bytes, base, offset)
+    return this.discovery.discover(bytes, base, offset, isWarm)
   }
 
   private enlist(unit: TranslatedUnit): void {
@@ -289,7 +283,6 @@ export class CodeCache implements StoreWatcher {
       if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
     }
     this.table.set(unit.slot, null)
-    this.generation++
     this.stats.droppedUnits++
   }
 
@@ -327,15 +320,11 @@ export class CodeCache implements StoreWatcher {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
-    const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
-    const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    let writer: UnitWriter | null = null
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      writer ??= new UnitWriter(code, { refill })
-      writer.write(code, unit)
+      new UnitWriter(code, unit).write()
       builder.end(code)
     }
     return builder.finish()

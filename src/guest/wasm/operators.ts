@@ -11,18 +11,12 @@ import { Op, Type } from './opcodes.ts'
 
 export class WasmOperators {
   /** The function in the making. */
-  protected code: Code
+  protected readonly code: Code
   /** Scratch locals of the function, made when first asked for. */
-  private scratch: number[] = []
+  private readonly scratch: number[] = []
 
   constructor(code: Code) {
     this.code = code
-  }
-
-  /** Goes on with another function. */
-  protected startFunction(code: Code): void {
-    this.code = code
-    this.scratch = []
   }
 
   constant(value: bigint): void {
