@@ -6,7 +6,7 @@ import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
-import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
+import { flushAfterFree } from './flush-after-free.ts'
 import { freeWithoutGrace } from './free-without-grace.ts'
 import { retryFamily } from './no-retry.ts'
 import { foreignRefcount } from './foreign-refcount.ts'
@@ -29,6 +29,7 @@ import { unlinkThenRelease } from './unlink-then-release.ts'
 import { unregisterInsideRelease } from './unregister-inside-release.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
+import { yieldFamily } from './yield-family.ts'
 import { youngAskedTooLate } from './young-asked-too-late.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
@@ -64,7 +65,7 @@ export const exhibits: readonly Exhibit[] = [
   ...retryFamily,
   vmaReadBeforeSeq,
   ...windowFamily,
-  yieldDropsFlush,
+  ...yieldFamily,
   mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
