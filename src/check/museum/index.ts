@@ -1,4 +1,5 @@
 /** museum: bugs of real kernels, and that the auditor finds them. */
+import { agesFirstPageOnly, youngAskedTooLate } from './ageing.ts'
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
 import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
@@ -26,11 +27,10 @@ import { setPteFirst } from './set-pte-first.ts'
 import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
-import { unregisterInsideRelease } from './unregister-inside-release.ts'
+import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
 import { yieldFamily } from './yield-family.ts'
-import { youngAskedTooLate } from './young-asked-too-late.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
 export { equivalentMutants } from './equivalents.ts'
@@ -52,6 +52,7 @@ export const exhibits: readonly Exhibit[] = [
   secondDelete,
   unlinkThenRelease,
   unregisterInsideRelease,
+  freeInsideRelease,
   freeWithoutGrace,
   failedStartNoEnd,
   blockableInNonblockable,
@@ -69,6 +70,7 @@ export const exhibits: readonly Exhibit[] = [
   mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
+  agesFirstPageOnly,
   youngAskedTooLate,
   ...dirtyLogFamily,
   ...guestTableFamily,

@@ -117,7 +117,6 @@ export const yieldFamily: readonly Exhibit[] = [
     breaks: 'I1',
     schedules: 60,
     shortest: { preemptions: 1, steps: 25 },
-    leadsTo: 'ignore-flush-result',
     cleanWithin: 1,
     scenario: zapWithYields,
     bug: withParts(zapAgainstDontneed, { vm: DropsFlushVm }),
