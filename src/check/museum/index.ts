@@ -28,6 +28,7 @@ import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
 import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
+import { unsyncNotAtomic } from './unsync-not-atomic.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
 import { yieldFamily } from './yield-family.ts'
@@ -77,6 +78,7 @@ export const exhibits: readonly Exhibit[] = [
   linkBeforeSync,
   iteratorAdvancesAfterYield,
   readLockReclaims,
+  unsyncNotAtomic,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,
