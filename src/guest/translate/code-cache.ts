@@ -16,8 +16,8 @@ import type { Pfn, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { InterpreterParts } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
+import { type InterpreterParts, interpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery } from './discover.ts'
@@ -139,8 +139,7 @@ export class CodeCache implements StoreWatcher {
         counters: COUNTERS,
         threshold: this.threshold,
       }
-      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
-      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+      this.parts = interpreterParts(this.memory, hooks)
     }
     return this.parts
   }
