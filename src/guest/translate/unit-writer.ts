@@ -6,21 +6,26 @@
 import type { AccessSize, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { WasmOperators } from '../wasm/operators.ts'
-import type { Unit } from './unit.ts'
+import type { Block, Unit } from './unit.ts'
 import { UnitFlow } from './unit-flow.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { UnitMemory } from './unit-memory.ts'
+import { Widths } from './widths.ts'
 
 export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   private readonly frame: UnitFrame
   private readonly flow: UnitFlow
   private readonly memory: UnitMemory
+  private readonly widths: Widths
+  /** Extensions of the instruction at hand so far. */
+  private extensions = 0
 
   /** @param code a function that was begun with `UNIT_PARAMETERS` */
   constructor(code: Code, unit: Unit) {
     super(code)
     this.frame = new UnitFrame(code, unit)
-    this.flow = new UnitFlow(this.frame, () => this.frame.now.semantics(this))
+    this.widths = new Widths(unit)
+    this.flow = new UnitFlow(this.frame, this.widths, () => this.instruction())
     this.memory = new UnitMemory(this.frame)
   }
 
@@ -29,6 +34,23 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     this.frame.begin()
     this.memory.begin()
     this.frame.around(() => this.flow.write())
+  }
+
+  private instruction(): void {
+    this.extensions = 0
+    this.frame.now.semantics(this)
+  }
+
+  override signExtend32(): void {
+    if (!this.isNeedless()) super.signExtend32()
+  }
+  override zeroExtend32(): void {
+    if (!this.isNeedless()) super.zeroExtend32()
+  }
+  private isNeedless(): boolean {
+    const { block, tail, unit } = this.frame
+    const place = (unit.blocks[block] as Block).instructions.length - tail
+    return this.widths.isNeedless(block, place, this.extensions++)
   }
 
   // Operands and control transfer.
