@@ -147,7 +147,7 @@ async function speedUp(): Promise<Table> {
     [scenario],
     config,
     () => false,
-    () => undefined,
+    { onRun: () => undefined, onStates: () => undefined },
   )
   const threads = [1, 2].map((size) => new ThreadPool(size, config, new SharedWords(Infinity)))
   const pools: [string, UnitPool][] = [

@@ -24,6 +24,8 @@ export interface SearchOptions {
    * @param left an estimate of the runs still to be made, where it takes one
    */
   readonly onRun?: (schedules: number, left?: () => number) => void
+  /** Told now and then how far a search over states is: how many so far, and how many lie on the path to the present one. */
+  readonly onStates?: (states: number, depth: number) => void
 }
 
 export interface HuntOptions extends SearchOptions {

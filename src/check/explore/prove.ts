@@ -33,8 +33,8 @@ export interface ProveOptions {
   readonly states?: number
   /** Asked now and then: true ends the search. */
   readonly stop?: () => boolean
-  /** Told now and then. */
-  readonly onStates?: (states: number) => void
+  /** Told now and then: states so far, and those on the path to the present one. */
+  readonly onStates?: (states: number, depth: number) => void
   /**
    * `snapshots` restores states; `replay` repeats the run up to them in a new world each time; `sleep` restores them, and
    * takes of two steps that are independent by what they touch one order only: it needs the watched build, and no bound.
@@ -144,7 +144,7 @@ class Search {
       if (this.table.size > states) return this.result(false)
       if (this.steps % TURN === 0) {
         await hostTurn()
-        onStates?.(this.table.size)
+        onStates?.(this.table.size, this.path.length)
         if (stop?.() === true) return this.result(false)
       }
       if (!isThere) this.goTo(level)
