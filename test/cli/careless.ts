@@ -42,6 +42,24 @@ export const scenarios: readonly Scenario[] = [
   careless('endless', async ({ kernel }) => {
     for (;;) await kernel.sched.yieldNow()
   }),
+  careless('hangs', async ({ kernel }) => {
+    let turns = 0
+    while (kernel.sched.now >= 0) turns++
+    if (turns === 0) await kernel.sched.yieldNow()
+  }),
+  careless('hangs-late', async ({ kernel, mm }) => {
+    const { users } = mm
+    // Never in the first schedule, in which this task comes first.
+    if (kernel.sched.choose(2, 'hang') === 1) while (mm.users === users);
+  }),
+  careless('hangs-in-promises', async ({ kernel }) => {
+    const nothing = async (): Promise<void> => undefined
+    outer: for (;;)
+      for (; kernel.sched.now >= 0;) {
+        await nothing()
+        continue outer
+      }
+  }),
   careless('throws', () => {
     throw new TypeError('the client is broken')
   }),
