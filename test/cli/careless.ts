@@ -37,6 +37,8 @@ const hooked = (name: string, hook: (world: World, own: () => MmuNotifier) => Pr
 
 let runs = 0
 
+const nothing = async (): Promise<void> => undefined
+
 export const scenarios: readonly Scenario[] = [
   careless('foreign', async () => setTimeout(1)),
   careless('endless', async ({ kernel }) => {
@@ -53,7 +55,6 @@ export const scenarios: readonly Scenario[] = [
     if (kernel.sched.choose(2, 'hang') === 1) while (mm.users === users);
   }),
   careless('hangs-in-promises', async ({ kernel }) => {
-    const nothing = async (): Promise<void> => undefined
     outer: for (;;)
       for (; kernel.sched.now >= 0;) {
         await nothing()
