@@ -1,27 +1,31 @@
 /**
  * Control flow of a unit: its blocks nested into the sequences and loops of `structure`, and the edges between them.
  *
- * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice.
+ * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice,
+ *    or if the hart is not fit for it.
  */
 import { Op } from '../wasm/opcodes.ts'
 import type { Block, Instruction } from './discover.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
-import { ExitCode } from './unit-abi.ts'
-import { BUDGET, ENTRY, type UnitFrame } from './unit-frame.ts'
+import { BUDGET, ENTRY, ExitCode } from './unit-abi.ts'
+import type { UnitFloats } from './unit-floats.ts'
+import type { UnitFrame } from './unit-frame.ts'
 
 const NONE = -1
 
 export class UnitFlow {
   private readonly frame: UnitFrame
+  private readonly floats: UnitFloats
   /** Writes the instruction at hand in the frame. */
   private readonly instruction: () => void
   /** Where a branch to a block goes, and the label to set before, 0 for none. */
   private readonly labelOf: Int32Array
   private readonly idOf: Int32Array
 
-  constructor(frame: UnitFrame, instruction: () => void) {
+  constructor(frame: UnitFrame, floats: UnitFloats, instruction: () => void) {
     this.frame = frame
+    this.floats = floats
     this.instruction = instruction
     this.labelOf = new Int32Array(frame.unit.blocks.length)
     this.idOf = new Int32Array(frame.unit.blocks.length)
@@ -118,8 +122,8 @@ export class UnitFlow {
   private block(block: Block, index: number): void {
     const { frame } = this
     const { instructions } = block
-    this.pay(block)
     frame.block = index
+    this.pay(block)
     frame.tail = instructions.length
     let last: Instruction | null = null
     for (const instruction of instructions) {
@@ -143,6 +147,7 @@ export class UnitFlow {
     code.i32(length)
     code.op(Op.i32Sub)
     code.tee(BUDGET)
+    this.floats.orUnfit(this.frame.block)
     code.i32(0)
     code.op(Op.i32LtS)
     code.if()

@@ -13,14 +13,9 @@ import type { Code } from '../wasm/code.ts'
 import { Word } from '../wasm/layout.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
 import type { Unit } from './discover.ts'
-import { ExitCode } from './unit-abi.ts'
-
-/** Parameters of a unit. */
-export const HART = 0
-export const BUDGET = 1
-export const ENTRY = 2
-export const PC = 3
-export const UNIT_PARAMETERS = 4
+import { BUDGET, ExitCode, HART, PC } from './unit-abi.ts'
+import { UnitFloatRegisters } from './unit-float-registers.ts'
+import { mayBeWritten } from './unit-writes.ts'
 
 /** An exit to JavaScript in one number: offset in the page, instructions not executed of those paid for, code. */
 const TAIL_SHIFT = 12
@@ -38,6 +33,7 @@ export class UnitFrame {
   block = 0
   /** Instructions of the present block that come after the present one, and this one. */
   tail = 0
+  readonly floats: UnitFloatRegisters
   /** Local: which block the header of a loop goes on with. */
   label = 0
   /** Local: address of the page. */
@@ -54,6 +50,7 @@ export class UnitFrame {
   constructor(code: Code, unit: Unit) {
     this.code = code
     this.unit = unit
+    this.floats = new UnitFloatRegisters(code, unit)
     this.followWrites()
   }
 
@@ -78,6 +75,7 @@ export class UnitFrame {
       code.mem(Mem.i64Load, n * 8)
       code.set(this.registers[n] as number)
     }
+    this.floats.load()
     code.get(PC)
     code.i64(PAGE_MASK)
     code.op(Op.i64And)
@@ -131,6 +129,7 @@ export class UnitFrame {
   transferTo(): void {
     this.code.set(PC)
     this.storeRegisters(this.dirty[this.block] as number)
+    this.floats.storeFrom(this.block)
     this.code.br(this.transfer)
   }
 
@@ -152,6 +151,7 @@ export class UnitFrame {
     const { code } = this
     code.set(this.exit)
     this.storeRegisters(this.written)
+    this.floats.storeAll()
     code.get(HART)
     code.get(this.base)
     code.get(this.exit)
@@ -190,17 +190,6 @@ export class UnitFrame {
       instructions.reduce((mask, { decoded, survey }) => (survey.writesRd ? mask | (1 << decoded.rd) : mask) & ~1, 0),
     )
     this.written = own.reduce((all, mask) => all | mask, 0)
-    this.dirty = Int32Array.from(own)
-    for (let changed = true; changed;) {
-      changed = false
-      for (const [index, { successors }] of blocks.entries()) {
-        for (const next of successors) {
-          const mask = (this.dirty[next] as number) | (this.dirty[index] as number)
-          if (mask === this.dirty[next]) continue
-          this.dirty[next] = mask
-          changed = true
-        }
-      }
-    }
+    this.dirty = mayBeWritten(blocks, own)
   }
 }
