@@ -99,7 +99,7 @@ export class UnitFloats implements FloatOperands {
         code.op(Op.i32Or)
       }
       code.op(Op.i32Sub)
-      code.set(this.unfit[fit] as number)
+      code.set(this.unfit[fit])
     }
   }
 
