@@ -39,6 +39,13 @@ const EXACT_ROWS: readonly Row[] = FLOAT_ROWS.filter(
 const WARY_ROWS: readonly Row[] = FLOAT_ROWS.filter((row) =>
   /^f(?:min|max|eq|lt|le|class|sgnj|cvt\.[ds]\.[ds]|add)/.test(row.name),
 )
+const named = (name: string): Row => ROWS.find((row) => row.name === name)!
+const SUMS = { s: [named('fadd.s'), named('fsub.s')], d: [named('fadd.d'), named('fsub.d')] } as const
+/** Where operands come from. */
+function sourceFormat(row: Row): 's' | 'd' {
+  const format = row.extension === 'F' ? 's' : 'd'
+  return kindOf(row).float === 'convert' ? (format === 's' ? 'd' : 's') : format
+}
 const FLOAT_ACCESSES: readonly Row[] = ROWS.filter((row) => /^(?:c\.)?f[ls][wd]$/.test(row.name))
 const PLAIN: readonly Row[] = ['addi', 'add', 'xor', 'slli', 'mul', 'ld', 'sd', 'lw', 'sw'].map((name) =>
   ROWS.find((row) => row.name === name)!,
@@ -103,7 +110,7 @@ export function randomFloatProgram(seed: number): Uint8Array {
     const operation = kindOf(row).float!
     const { toInteger, sources } = FLOAT_OPERATIONS[operation]
     const format = row.extension === 'F' ? 's' : 'd'
-    const source = operation === 'convert' ? (format === 's' ? 'd' : 's') : format
+    const source = sourceFormat(row)
     const truncates = operation.startsWith('to') && random.oneIn(2)
     const own = floatRegister(source)
     const operands = {
@@ -130,19 +137,19 @@ export function randomFloatProgram(seed: number): Uint8Array {
   /** A register is known to hold a number, and then it does not, or on one way only. */
   const turn = (): void => {
     const rd = random.below(32)
-    const format = rd < DOUBLES ? 'd' : 's'
-    const rows = FLOAT_ROWS.filter((row) => kindOf(row).float !== undefined && row.name.endsWith(`.${format}`))
+    const reads = rd < DOUBLES ? 'd' : 's'
+    const wary = WARY_ROWS.filter((row) => sourceFormat(row) === reads)
     const watched = random.oneIn(2)
     if (watched) csrImmediate(CSR_ADDRESS.fflags, 1)
     refresh(rd)
-    float(rows, random.oneIn(2) ? { rd } : { rs1: rd })
-    if (random.oneIn(2)) put(asm.word('beq', { rs1: random.pick(SOURCES), rs2: random.pick(SOURCES), imm: 8 }))
+    float(SUMS[reads], random.oneIn(3) ? { rs1: rd } : { rd })
+    if (random.oneIn(3)) put(asm.word('beq', { rs1: random.pick(SOURCES), rs2: random.pick(SOURCES), imm: 8 }))
     put(asm.word('fld', { rd, rs1: TABLE, imm: 8 * (VALUES + random.below(SPECIALS)) }))
     if (random.oneIn(3)) {
       put(asm.word('beq', { rs1: random.pick(SOURCES), rs2: random.pick(SOURCES), imm: 8 }))
       put(asm.word('fld', { rd, rs1: TABLE, imm: 8 * rd }))
     }
-    float(WARY_ROWS, { rs1: rd })
+    float(wary, { rs1: rd })
     if (!watched) return
     csr('csrrs', CSR_ADDRESS.fflags, 0, SCRATCH[0])
     append('sd', SCRATCH[0])
