@@ -15,9 +15,11 @@ import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
 import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
 import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
 import { linkBeforeSync } from './link-before-sync.ts'
+import { mremapLateFlush } from './mremap-late-flush.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
+import { readLockReclaims } from './read-lock-reclaims.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
 import { setPteFirst } from './set-pte-first.ts'
@@ -63,6 +65,7 @@ export const exhibits: readonly Exhibit[] = [
   vmaReadBeforeSeq,
   ...windowFamily,
   yieldDropsFlush,
+  mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
   youngAskedTooLate,
@@ -70,6 +73,7 @@ export const exhibits: readonly Exhibit[] = [
   ...guestTableFamily,
   linkBeforeSync,
   iteratorAdvancesAfterYield,
+  readLockReclaims,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

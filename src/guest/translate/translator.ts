@@ -100,7 +100,7 @@ export class Translator implements Engine {
 
   private translateHere(): void {
     const host = this.hostOfPc()
-    if (host >= 0) this.cache.add(host)
+    if (host >= 0 && !this.cache.covers(host)) this.cache.add(host)
   }
 
   /** Where the code at pc lies, or -1 if its page is not known. */

@@ -30,12 +30,10 @@ export const ExitCode = {
   UNKNOWN: 0,
   /** The next stretch of code is longer than what is left of the budget, or the hart is not fit for it. */
   BUDGET: 1,
-  /** The instruction at pc is for the tier below: a second try of its access would not be the same. */
+  /** The instruction at pc is for the tier below. */
   STEP: 2,
-  /** The instruction at pc is for the interpreter. */
+  /** The interpreter goes on: with an access that the fast TLB does not answer, or a number that is not ordinary. */
   BELOW: 3,
-  /** The access at pc is not one that the fast TLB answers. */
-  ACCESS: 3,
 } as const
 
 export const MAP_ROWS = 65536

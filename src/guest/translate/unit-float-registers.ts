@@ -11,7 +11,7 @@ import { Cell } from '../hart/index.ts'
 import type { FloatFormat } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
-import type { Unit } from './discover.ts'
+import type { Unit } from './unit.ts'
 import { HART } from './unit-abi.ts'
 import { mayBeWritten } from './unit-writes.ts'
 

@@ -14,8 +14,8 @@ import type { Code } from '../wasm/code.ts'
 import type { FloatFunctions, FloatNeed, FloatOperands, FloatSource } from '../wasm/float-operands.ts'
 import { FloatWriter } from '../wasm/float-writer.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
-import type { Instruction, Unit } from './discover.ts'
-import { ExitCode, HART } from './unit-abi.ts'
+import type { Instruction, Unit } from './unit.ts'
+import { HART } from './unit-abi.ts'
 import type { UnitFrame } from './unit-frame.ts'
 import type { UnitMemory } from './unit-memory.ts'
 
@@ -135,18 +135,13 @@ export class UnitFloats implements FloatOperands {
 
   need(need: FloatNeed): void {
     const { rm } = this.frame.now
-    if (need === 'nearest' && rm !== NEAREST && rm !== DYNAMIC) this.giveUp()
-    if (need === 'any mode' && rm !== DYNAMIC && rm >= ROUNDED.length) this.giveUp()
-  }
-
-  private giveUp(): void {
-    const { frame } = this
-    frame.leaveAt(ExitCode.BELOW, frame.offset, frame.tail)
+    if (need === 'nearest' && rm !== NEAREST && rm !== DYNAMIC) this.frame.giveUp()
+    if (need === 'any mode' && rm !== DYNAMIC && rm >= ROUNDED.length) this.frame.giveUp()
   }
 
   giveUpIf(): void {
     this.code.if()
-    this.giveUp()
+    this.frame.giveUp()
     this.code.end()
   }
 

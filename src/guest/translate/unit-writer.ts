@@ -7,7 +7,7 @@ import type { AccessSize, Emitter, FloatFormat, FloatOperation } from '../isa/in
 import type { Code } from '../wasm/code.ts'
 import type { FloatFunctions } from '../wasm/float-operands.ts'
 import { WasmOperators } from '../wasm/operators.ts'
-import type { Unit } from './discover.ts'
+import type { Unit } from './unit.ts'
 import { UnitFloats } from './unit-floats.ts'
 import { UnitFlow } from './unit-flow.ts'
 import { UnitFrame } from './unit-frame.ts'
@@ -66,7 +66,7 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     this.flow.branch(this.frame.offset + this.frame.now.imm)
   }
   jump(): void {
-    this.frame.transferTo()
+    this.flow.jump()
   }
   load(size: AccessSize, signed: boolean): void {
     this.memory.load(size, signed)

@@ -1,5 +1,5 @@
 /** Which registers a unit may have written. */
-import type { Block } from './discover.ts'
+import type { Block } from './unit.ts'
 
 /** Masks of the registers that may have been written when a block ends. @param own those that each block writes */
 export function mayBeWritten(blocks: readonly Block[], own: readonly number[]): Int32Array {

@@ -1,6 +1,5 @@
 /** Flat memory behind TLBs, and an engine with fast TLBs on it. */
 import type { Gvn, Pfn } from '../../../src/base/index.ts'
-import { Wasm } from '../../../src/base/index.ts'
 import { Access, PhysicalMemory, TlbSet } from '../../../src/hardware/index.ts'
 import {
   CODE_CACHE_BYTES,
@@ -10,7 +9,7 @@ import {
   HartArea,
   Hart,
   DecodeCache,
-  interpreterModule,
+  interpreterParts,
   ReservationTable,
   type TranslationSource,
   Translator,
@@ -40,6 +39,9 @@ class CachedFlatMemory extends FlatMemory implements TranslationSource {
   override translateWrite(page: Gvn): number {
     return this.through(page, Access.write, super.translateWrite(page))
   }
+
+  planWalk(): void {}
+  adoptEntry(): void {}
 
   known(page: number, access: Access): number {
     const tlb = this.tlb.forAccess(access)
@@ -78,7 +80,6 @@ export function translatorBench(base: number, size: number): Bench {
 export function wasmBench(base: number, size: number): Bench {
   const memory = new CachedFlatMemory(base, size)
   const { area, hart } = areaOn(memory)
-  const expansions = memory.storage.scratch.allocate(EXPANSIONS_BYTES)
-  const parts = { module: new Wasm.Module(interpreterModule()), expansions }
+  const parts = interpreterParts(memory.storage)
   return { memory, engine: new WasmInterpreter(hart, area, new DecodeCache(), () => parts) }
 }
