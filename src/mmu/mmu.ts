@@ -5,7 +5,7 @@
  * hardware walks tables that the VM builds from the guest's.
  */
 import type { Pfn } from '../base/index.ts'
-import type { Access } from '../hardware/index.ts'
+import type { Access, WalkPlan } from '../hardware/index.ts'
 import type { FaultedPage } from './backing.ts'
 import type { Memslot } from './memslots.ts'
 import type { MmuPage } from './mmu-page.ts'
@@ -37,6 +37,11 @@ export interface Mmu {
   /** Translates a guest frame, through the TLB's entries for untranslated addresses. @returns the host frame, or -1 */
   translateFrame(vcpu: Vcpu, frame: number, access: Access): Pfn | -1
 
+  /** How `translate` would walk now, as far as generated code can do the same. */
+  planWalk(vcpu: Vcpu, plan: WalkPlan): void
+  /** Generated code has put the entry at an index of the TLB of an access, from the PTE at a host physical address. */
+  describeEntry(vcpu: Vcpu, access: Access, index: number, pteAddress: number): void
+
   /** The guest wrote satp. */
   satpChanged(vcpu: Vcpu): void
   /** The guest executed sfence.vma, or a remote one arrived: tables edited before it count from now on. */
@@ -47,6 +52,12 @@ export interface Mmu {
 
   /** Installs what a fault has resolved. Under mmuLock, after the staleness check; flushes where due. */
   map(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome>
+
+  /**
+   * The same for a frame that is mapped directly, with mmuLock held for reading, where others map at the same time.
+   * @returns null where more than one entry has to change: that takes the exclusive side
+   */
+  mapShared(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome | null>
 
   /** The lowest present entry for a guest frame below a direct root, if it is a leaf, or -1. */
   leafOf(root: MmuPage, frame: number): number

@@ -140,6 +140,7 @@ export class LiveWorld {
   /** Gives an answer and goes on to the next one. The last step of a run ends with what the end itself shows. */
   step(answer: number, plan: readonly number[]): StepEnd {
     const { policy } = this
+    this.snapshots.leave()
     if (this.isWatched) tracker.begin(this.run.kernel.memory)
     policy.plan = plan
     policy.values.length = 0

@@ -1,6 +1,7 @@
 /** museum: bugs of real kernels, and that the auditor finds them. */
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
+import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
 import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
@@ -13,9 +14,12 @@ import { guestTableFamily } from './guest-table-bugs.ts'
 import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
 import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
 import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
+import { linkBeforeSync } from './link-before-sync.ts'
+import { mremapLateFlush } from './mremap-late-flush.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
+import { readLockReclaims } from './read-lock-reclaims.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
 import { setPteFirst } from './set-pte-first.ts'
@@ -51,6 +55,7 @@ export const exhibits: readonly Exhibit[] = [
   failedStartNoEnd,
   blockableInNonblockable,
   setPteFirst,
+  changePteMadeVacuous,
   intervalRemoveUnlockedRead,
   slotSwapInsideWindow,
   staleRoot,
@@ -60,12 +65,15 @@ export const exhibits: readonly Exhibit[] = [
   vmaReadBeforeSeq,
   ...windowFamily,
   yieldDropsFlush,
+  mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
   youngAskedTooLate,
   ...dirtyLogFamily,
   ...guestTableFamily,
+  linkBeforeSync,
   iteratorAdvancesAfterYield,
+  readLockReclaims,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

@@ -16,13 +16,15 @@ import type { Pfn, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { InterpreterParts } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
+import { type InterpreterParts, interpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
-import { Discovery, type Unit } from './discover.ts'
+import { Discovery } from './discover.ts'
 import { Surveys } from './survey.ts'
+import type { Unit } from './unit.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
+import { type Made, UnitChoice } from './unit-choice.ts'
 import { UNIT_PARAMETERS } from './unit-frame.ts'
 import { UnitWriter } from './unit-writer.ts'
 
@@ -38,8 +40,6 @@ const DEFAULT_THRESHOLD = 6000
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4
-/** Warm places that are tried as the start of a unit. */
-const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
 export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
 
@@ -61,18 +61,10 @@ interface Batch {
 }
 
 /** A function in the table and the places it can be entered at. */
-interface TranslatedUnit {
+interface TranslatedUnit extends Made {
   readonly pfn: Pfn
   readonly slot: number
-  /** Host addresses of the entries 1, 2, ... */
-  readonly entries: readonly number[]
 }
-
-const isEntryOf = (unit: Unit, offset: number): boolean =>
-  offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
-
-/** `refill(low, high, kind)` of the unit that runs. */
-export type Refill = (low: number, high: number, kind: number) => number
 
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
@@ -86,17 +78,13 @@ export class CodeCache implements StoreWatcher {
     droppedUnits: 0,
     evictedBatches: 0,
   }
-  /** Changes whenever code is dropped. */
-  generation = 0
-  /** What a unit asks on a miss; of the hart that runs. */
-  refill: Refill = () => -2
   /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
   readonly enter: (hart: number, budget: number) => number
   private readonly table: WasmTable
   private readonly map: number
   private readonly rows: Int32Array
   private readonly builder = new ModuleBuilder()
-  private readonly discovery: Discovery
+  private readonly choice: UnitChoice
   /** Functions by the host addresses of their entries. */
   private readonly found = new Map<number, { readonly unit: TranslatedUnit; readonly entry: number }>()
   private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
@@ -122,11 +110,8 @@ export class CodeCache implements StoreWatcher {
     this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
-    this.discovery = new Discovery(this.decodes, new Surveys())
-    this.imports = {
-      memory: memory.memory,
-      refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
-    }
+    this.choice = new UnitChoice(new Discovery(this.decodes, new Surveys()), this.heats, threshold)
+    this.imports = { memory: memory.memory }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
   }
@@ -154,8 +139,7 @@ export class CodeCache implements StoreWatcher {
         counters: COUNTERS,
         threshold: this.threshold,
       }
-      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
-      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+      this.parts = interpreterParts(this.memory, hooks)
     }
     return this.parts
   }
@@ -173,6 +157,17 @@ export class CodeCache implements StoreWatcher {
     if (known === undefined) return false
     this.setRow(host, known.unit.slot, known.entry)
     return true
+  }
+
+  /**
+   * Whether code that the tier below jumps to is in a unit, though no entry of it. Every loop of a unit has an entry, so the
+   * tier below is soon at one; what units jump to is another matter.
+   */
+  covers(host: number): boolean {
+    const siblings = this.byFrame.get(Math.floor(host / PAGE_SIZE) as Pfn) ?? []
+    const by = siblings.find(({ blocks }) => blocks.has(host))
+    if (by !== undefined) this.choice.cool(by)
+    return by !== undefined
   }
 
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
@@ -198,11 +193,13 @@ export class CodeCache implements StoreWatcher {
    * @returns how many of them are units now
    */
   translate(hosts: readonly number[]): number {
+    const { memory } = this
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
     for (const host of hosts) {
-      if (units.some(({ unit, pfn }) => isEntryOf(unit, host - pfn * PAGE_SIZE))) continue
-      const unit = this.unitAround(host)
-      if (unit !== null) units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
+      const pfn = Math.floor(host / PAGE_SIZE) as Pfn
+      if (units.some((made) => made.pfn === pfn && made.unit.blockAt[(host % PAGE_SIZE) >> 1] !== -1)) continue
+      const unit = this.choice.around(memory.bytes, host, this.byFrame.get(pfn) ?? [])
+      if (unit !== null) units.push({ unit, pfn })
     }
     if (units.length === 0) return 0
     const bytes = this.write(units.map(({ unit }) => unit))
@@ -213,6 +210,7 @@ export class CodeCache implements StoreWatcher {
       pfn,
       slot: slot + i,
       entries: unit.entries.map((block) => pfn * PAGE_SIZE + unit.blocks[block]!.offset),
+      blocks: new Set(unit.blocks.map(({ offset }) => pfn * PAGE_SIZE + offset)),
     }))
     this.batches.push({ slot, count: units.length, bytes: bytes.length, units: made })
     this.liveBytes += bytes.length
@@ -226,26 +224,10 @@ export class CodeCache implements StoreWatcher {
     return units.length
   }
 
-  /**
-   * A unit that has `host` as an entry: from the first warm place before it in its page that leads to it, which is the
-   * function that it is a loop of, or else from itself.
-   */
-  private unitAround(host: number): Unit | null {
-    const bytes = this.memory.bytes as Uint8Array
-    const base = host - (host % PAGE_SIZE)
-    const offset = host - base
-    const warm: number[] = []
-    for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
-      if ((this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number) >= this.threshold >> 3) warm.push(at)
-    }
-    for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
-      const unit = this.discovery.discover(bytes, base, start, [offset])
-      if (unit !== null && isEntryOf(unit, offset)) return unit
-    }
-    return this.discovery.discover(bytes, base, offset)
-  }
-
   private enlist(unit: TranslatedUnit): void {
+    this.supersede(unit)
+    this.choice.cool(unit)
+    this.pending = this.pending.filter((host) => !unit.blocks.has(host))
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
@@ -256,6 +238,16 @@ export class CodeCache implements StoreWatcher {
     if (siblings !== undefined) siblings.push(unit)
     else this.byFrame.set(unit.pfn, [unit])
     this.memory.watch.watch(unit.pfn)
+  }
+
+  /** Drops the units that can be entered nowhere else than this one. */
+  private supersede(unit: TranslatedUnit): void {
+    const siblings = this.byFrame.get(unit.pfn) ?? []
+    const entries = new Set(unit.entries)
+    for (const sibling of siblings.filter((other) => other.entries.every((host) => entries.has(host)))) {
+      siblings.splice(siblings.indexOf(sibling), 1)
+      this.drop(sibling)
+    }
   }
 
   private setRow(host: number, slot: number, entry: number): void {
@@ -290,7 +282,6 @@ export class CodeCache implements StoreWatcher {
       if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
     }
     this.table.set(unit.slot, null)
-    this.generation++
     this.stats.droppedUnits++
   }
 
@@ -328,13 +319,11 @@ export class CodeCache implements StoreWatcher {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
-    const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
-    const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit, { refill }).write()
+      new UnitWriter(code, unit).write()
       builder.end(code)
     }
     return builder.finish()

@@ -19,7 +19,7 @@ import { Cell } from '../hart/index.ts'
 import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
-import { addToOddBody, fmaBody } from './float-writer.ts'
+import { addToOddBody, fmaBody, productDiffersBody, sumDiffersBody } from './float-functions.ts'
 import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
 import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
@@ -61,13 +61,16 @@ export interface UnitHooks {
 /** The bytes of the module. */
 export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   const m = new ModuleBuilder()
-  const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
+  const refill = m.importFunction('umbra', 'refill', m.type([Type.i32, Type.i64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
   m.importMemory('umbra', 'memory')
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
-  const fma = m.function(m.type([Type.f64, Type.f64, Type.f64], [Type.f64]))
-  const addToOdd = m.function(m.type([Type.f64, Type.f64], [Type.f64]))
+  const { f64 } = Type
+  const fma = m.function(m.type([f64, f64, f64], [f64]))
+  const addToOdd = m.function(m.type([f64, f64], [f64]))
+  const productDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
+  const sumDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
     const code = m.begin(parameters)
@@ -75,16 +78,19 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
     m.end(code)
   }
   write(1, expandBody)
-  write(4, (code) => missBody(code, fill))
+  write(4, (code) => missBody(code, refill))
   write(3, (code) => fmaBody(code, addToOdd))
   write(2, addToOddBody)
-  write(3, (code) => new Dispatcher(code, { fill, step, expand, miss, fma, addToOdd }, hooks).write())
+  write(3, productDiffersBody)
+  write(3, sumDiffersBody)
+  const functions = { step, expand, miss, fma, addToOdd, productDiffers, sumDiffers }
+  write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
 }
 
 /** (area, address, bytes, access) -> i32. */
-function missBody(code: Code, fill: number): void {
-  const [address, size, access] = [1, 2, 3]
+function missBody(code: Code, refill: number): void {
+  const [area, address, size, access] = [0, 1, 2, 3]
   code.get(address)
   code.op(Op.i32WrapI64)
   code.get(size)
@@ -95,16 +101,13 @@ function missBody(code: Code, fill: number): void {
   code.i32(0)
   code.return()
   code.end()
+  code.get(area)
   code.get(address)
-  code.i64(12)
-  code.op(Op.i64ShrU)
-  code.op(Op.f64ConvertI64U)
   code.get(access)
-  code.call(fill)
+  code.call(refill)
 }
 
 interface Functions extends EmitterFunctions {
-  readonly fill: number
   readonly step: number
   readonly expand: number
 }
