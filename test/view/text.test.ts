@@ -266,10 +266,11 @@ test('a word that is wider than its column goes on behind an underscore', (t) =>
   t.true(lines.some((line) => /^ {7}unregister_begin:/.test(line)))
 })
 
+const plain = (text: string): string => text
+
 test('what a repair changed stands in two columns where they fit, and is a diff where they do not', (t) => {
   const heads = ['bug', 'repaired'] as const
-  const paint = (text: string): string => text
-  const wide = changeLines(['lock()', 'del()'], ['lock()', 'del_init()', 'free()'], { width: 40, heads, paint })
+  const wide = changeLines(['lock()', 'del()'], ['lock()', 'del_init()', 'free()'], { width: 40, heads, paint: plain })
   t.deepEqual(wide, [
     'bug    | repaired',
     '-------+-----------',
@@ -277,7 +278,7 @@ test('what a repair changed stands in two columns where they fit, and is a diff 
     'del()  | del_init()',
     '       | free()',
   ])
-  const narrow = changeLines(['lock()', 'del()'], ['lock()', 'del_init()'], { width: 16, heads, paint })
+  const narrow = changeLines(['lock()', 'del()'], ['lock()', 'del_init()'], { width: 16, heads, paint: plain })
   t.deepEqual(narrow, ['- bug   + repaired', '  lock()', '- del()', '+ del_init()'])
 })
 
