@@ -112,6 +112,14 @@ test('a fair cycle is a livelock, and its schedule goes round natively until it 
   t.is(run.violation?.invariant, 'I11')
 })
 
+test('a livelock that needs no preemption is found within any bound', async (t) => {
+  const { found } = await prove(lowered.small['livelock']!, { bound: 0 })
+  t.is(checks.violationOf(found!.failure)?.invariant, 'I11')
+  const run = await small['livelock']!.run(replay(decodeSchedule(found!.schedule)))
+  t.is(run.violation?.invariant, 'I11')
+  t.true((await prove(lowered.small['waiting']!, { bound: 1 })).complete)
+})
+
 test('a cycle in which somebody is passed over for ever is none', async (t) => {
   t.true((await prove(lowered.small['waiting']!)).complete)
 })

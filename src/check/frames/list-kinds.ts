@@ -1,4 +1,4 @@
-/** How arrays, Maps, Sets and typed arrays are read. */
+/** How arrays, Maps and Sets are read. */
 import type { KindParts } from './cell.ts'
 import type { Reading } from './cell.ts'
 
@@ -68,31 +68,4 @@ function isSameSet(set: ReadonlySet<unknown>, entries: Values): boolean {
   let at = 0
   for (const entry of set) if (entry !== entries[at++]) return false
   return true
-}
-
-export type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
-type View = Int32Array | Uint8Array
-
-/** Any typed array as 32-bit words, so that nearly all are compared in one way; as bytes where it has no whole words. */
-export function viewOf({ buffer, byteOffset, byteLength }: Words): View {
-  const isWhole = ((byteOffset | byteLength) & 3) === 0
-  return isWhole ? new Int32Array(buffer, byteOffset, byteLength >>> 2) : new Uint8Array(buffer, byteOffset, byteLength)
-}
-
-/** Of the views. */
-export const wordsParts: KindParts<View, View> = {
-  isSame(words, copy) {
-    for (let at = 0; at < words.length; at++) if (words[at] !== copy[at]) return false
-    return true
-  },
-  copy: (words) => words.slice(),
-  read(words, reading) {
-    reading.mix(words.length)
-    for (let at = 0; at < words.length; at++) {
-      if (words[at] === 0) continue
-      reading.mix(at)
-      reading.mix(words[at] as number)
-    }
-  },
-  putBack: (words, copy) => words.set(copy),
 }

@@ -37,8 +37,8 @@ export class ForeignAwait extends Error {
   }
 }
 
-/** Copies all locals of a call into a list, or out of one. */
-export type AccessLocals = (values: unknown[], write: boolean) => void
+/** Copies all locals of a call into a list, or out of one; without one, returns a new one. */
+export type AccessLocals = (values: unknown[] | null, write: boolean) => unknown[] | undefined
 
 type FrameState = 'active' | 'returned' | 'threw'
 
@@ -51,6 +51,8 @@ class Running {
   frame: Frame | null = null
   /** A frame that parked in the same step before `leaf`: nobody awaits one of the two. */
   lost: Frame | null = null
+  /** Turns of counted loops in this step. */
+  turns = 0
 }
 
 /** One per process, as the token is: a second one would let two tasks run. */
@@ -87,9 +89,7 @@ export class Frame {
 
   /** Values of the locals, in the order of the site's names. */
   locals(): unknown[] {
-    const values: unknown[] = []
-    this.access(values, false)
-    return values
+    return this.access(null, false)!
   }
 
   readLocals(into: unknown[]): void {

@@ -161,7 +161,7 @@ export class MachineBody {
     const machine = `$f => { for (;;) switch ($f.pc) { case 0:${text}\n} }`
     const read = this.locals.map((local, at) => ` $v[${at}] = ${local};`).join('')
     const write = this.locals.map((local, at) => ` ${local} = $v[${at}];`).join('')
-    const access = `($v, $w) => { if ($w) {${write} } else {${read} } }`
+    const access = `($v, $w) => { if ($v === null) return [${this.locals.join(', ')}]; if ($w) {${write} } else {${read} } }`
     return {
       text: `${declare} return $frame($S, ${siteNumber}, ${machine}, ${access}); `,
       site: { name, locals: this.locals, places, returns: this.returns.map(locate), live, regions },

@@ -7,17 +7,21 @@ import type { AccessSize, Emitter, FloatFormat, FloatOperation } from '../isa/in
 import type { Code } from '../wasm/code.ts'
 import type { FloatFunctions } from '../wasm/float-operands.ts'
 import { WasmOperators } from '../wasm/operators.ts'
-import type { Unit } from './unit.ts'
+import type { Block, Unit } from './unit.ts'
 import { UnitFloats } from './unit-floats.ts'
 import { UnitFlow } from './unit-flow.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { UnitMemory } from './unit-memory.ts'
+import { Widths } from './widths.ts'
 
 export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   private readonly frame: UnitFrame
   private readonly flow: UnitFlow
   private readonly memory: UnitMemory
   private readonly floats: UnitFloats
+  private readonly widths: Widths
+  /** Extensions of the instruction at hand so far. */
+  private extensions = 0
 
   /**
    * @param code a function that was begun with `UNIT_PARAMETERS`
@@ -26,9 +30,10 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   constructor(code: Code, unit: Unit, functions: FloatFunctions) {
     super(code)
     this.frame = new UnitFrame(code, unit)
+    this.widths = new Widths(unit)
     this.memory = new UnitMemory(this.frame)
     this.floats = new UnitFloats(this.frame, this.memory, functions)
-    this.flow = new UnitFlow(this.frame, this.floats, () => this.frame.now.semantics(this))
+    this.flow = new UnitFlow(this.frame, this.floats, this.widths, () => this.instruction())
   }
 
   /** Writes the function's body. */
@@ -37,6 +42,23 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     this.memory.begin()
     this.floats.begin()
     this.frame.around(() => this.flow.write())
+  }
+
+  private instruction(): void {
+    this.extensions = 0
+    this.frame.now.semantics(this)
+  }
+
+  override signExtend32(): void {
+    if (!this.isNeedless()) super.signExtend32()
+  }
+  override zeroExtend32(): void {
+    if (!this.isNeedless()) super.zeroExtend32()
+  }
+  private isNeedless(): boolean {
+    const { block, tail, unit } = this.frame
+    const place = (unit.blocks[block] as Block).instructions.length - tail
+    return this.widths.isNeedless(block, place, this.extensions++)
   }
 
   // Operands and control transfer.
