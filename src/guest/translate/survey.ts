@@ -69,7 +69,10 @@ class Surveyor extends NoteTaker {
     this.kind = Kind.STEP
   }
   override amo(): void {
-    this.kind = Kind.STEP
+    this.kind = Kind.STORE
+    this.readsRs1 = true
+    this.readsRs2 = true
+    this.writesRd = true
   }
   /** Floating point comes in stretches: leaving the unit for each instruction would cost more than it saves. */
   override floatLoad(): void {

@@ -3,7 +3,7 @@
  *
  * R1 A row's semantics write the operators; only direct jumps, whose target is a constant, are written without them.
  */
-import type { AccessSize, Emitter } from '../isa/index.ts'
+import type { AccessSize, AmoOperation, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { WasmOperators } from '../wasm/operators.ts'
 import type { Block, Unit } from './unit.ts'
@@ -88,13 +88,15 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   store(size: AccessSize): void {
     this.memory.store(size)
   }
+  amo(size: 4 | 8, operation: AmoOperation): void {
+    this.memory.amo(size, operation)
+  }
   fence(): void {}
 
   // Instructions of the tier below are in no unit.
 
   loadReserved(): void {}
   storeConditional(): void {}
-  amo(): void {}
   floatLoad(): void {}
   floatStore(): void {}
   float(): void {}
