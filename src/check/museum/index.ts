@@ -24,13 +24,14 @@ import { readLockReclaims } from './read-lock-reclaims.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
 import { setPteFirst } from './set-pte-first.ts'
-import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
+import { slotDeletedInsideWindow, slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
 import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
 import { unsyncNotAtomic } from './unsync-not-atomic.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
+import { writableAssumed } from './writable-assumed.ts'
 import { yieldFamily } from './yield-family.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
@@ -61,6 +62,7 @@ export const exhibits: readonly Exhibit[] = [
   changePteMadeVacuous,
   intervalRemoveUnlockedRead,
   slotSwapInsideWindow,
+  slotDeletedInsideWindow,
   staleRoot,
   seqTruncated,
   cachedHpaReloadInWindow,
@@ -79,6 +81,7 @@ export const exhibits: readonly Exhibit[] = [
   iteratorAdvancesAfterYield,
   readLockReclaims,
   unsyncNotAtomic,
+  writableAssumed,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,
