@@ -3,7 +3,7 @@ import { agesFirstPageOnly, youngAskedTooLate } from './ageing.ts'
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
 import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
-import { delistBeforeRelease } from './delist-before-release.ts'
+import { delistBeforeRelease, delistOnUnregister } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
@@ -51,6 +51,7 @@ export type { Exhibit, Family, Fix } from './exhibit.ts'
 export const exhibits: readonly Exhibit[] = [
   rcuCalloutSleeps,
   delistBeforeRelease,
+  delistOnUnregister,
   secondDelete,
   unlinkThenRelease,
   unregisterInsideRelease,
