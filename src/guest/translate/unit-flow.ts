@@ -1,14 +1,16 @@
 /**
  * Control flow of a unit: its blocks nested into the sequences and loops of `structure`, and the edges between them.
  *
- * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice.
+ * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice,
+ *    or if the hart is not fit for it.
  */
 import { Op } from '../wasm/opcodes.ts'
 import type { Block, Instruction } from './unit.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
-import { ExitCode } from './unit-abi.ts'
-import { BUDGET, ENTRY, type UnitFrame } from './unit-frame.ts'
+import { BUDGET, ENTRY, ExitCode } from './unit-abi.ts'
+import type { UnitFloats } from './unit-floats.ts'
+import type { UnitFrame } from './unit-frame.ts'
 import type { Widths } from './widths.ts'
 
 const NONE = -1
@@ -17,6 +19,7 @@ const SEARCH_LEAF = 3
 
 export class UnitFlow {
   private readonly frame: UnitFrame
+  private readonly floats: UnitFloats
   private readonly widths: Widths
   /** Writes the instruction at hand in the frame. */
   private readonly instruction: () => void
@@ -24,8 +27,9 @@ export class UnitFlow {
   private readonly labelOf: Int32Array
   private readonly idOf: Int32Array
 
-  constructor(frame: UnitFrame, widths: Widths, instruction: () => void) {
+  constructor(frame: UnitFrame, floats: UnitFloats, widths: Widths, instruction: () => void) {
     this.frame = frame
+    this.floats = floats
     this.widths = widths
     this.instruction = instruction
     this.labelOf = new Int32Array(frame.unit.blocks.length)
@@ -68,7 +72,7 @@ export class UnitFlow {
       code.op(Op.i64Eqz)
       code.op(Op.i32Eqz)
       code.if()
-      frame.leaveAt(ExitCode.ACCESS, (frame.unit.blocks[entry] as Block).offset, 0)
+      frame.leaveAt(ExitCode.BELOW, (frame.unit.blocks[entry] as Block).offset, 0)
       code.end()
     }
     this.enter(entry)
@@ -145,8 +149,8 @@ export class UnitFlow {
   private block(block: Block, index: number): void {
     const { frame } = this
     const { instructions } = block
-    this.pay(block)
     frame.block = index
+    this.pay(block)
     frame.tail = instructions.length
     let last: Instruction | null = null
     for (const instruction of instructions) {
@@ -170,6 +174,7 @@ export class UnitFlow {
     code.i32(length)
     code.op(Op.i32Sub)
     code.tee(BUDGET)
+    this.floats.orUnfit(this.frame.block)
     code.i32(0)
     code.op(Op.i32LtS)
     code.if()

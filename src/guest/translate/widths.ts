@@ -17,6 +17,8 @@ const WORD: Width = 32 | (64 << 8)
 /** Of a register that nothing has reached yet. */
 const UNREACHED: Width = 0
 const ZERO: Width = 1
+/** 0 to 64. */
+const COUNT: Width = 8 | (7 << 8)
 const signed = (width: Width): number => width & 0xff
 const unsigned = (width: Width): number => width >> 8
 
@@ -147,6 +149,24 @@ class WidthEmitter implements Emitter<Width, void> {
   remUnsigned(a: Width): Width {
     return this.value(unsigned(a) > 63 ? UNKNOWN : a)
   }
+  rotateLeft(): Width {
+    return this.value(UNKNOWN)
+  }
+  rotateRight(): Width {
+    return this.value(UNKNOWN)
+  }
+  countLeadingZeros(): Width {
+    return this.value(COUNT)
+  }
+  countTrailingZeros(): Width {
+    return this.value(COUNT)
+  }
+  countOnes(): Width {
+    return this.value(COUNT)
+  }
+  reverseBytes(): Width {
+    return this.value(UNKNOWN)
+  }
   signExtend32(a: Width): Width {
     this.note(signed(a) <= 32)
     return this.value(signed(a) <= 32 ? a : WORD)
@@ -167,6 +187,9 @@ class WidthEmitter implements Emitter<Width, void> {
   greaterEqualUnsigned(): void {}
   truth(): Width {
     return this.value(widthOf(2, 1))
+  }
+  choose(a: Width, b: Width): Width {
+    return this.value(either(a, b))
   }
   rd(width: Width): void {
     this.registers[this.now.rd] = width
