@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import { nondeterminismOf, planUnits, scenarios } from '../check/index.ts'
 import type { Scenario, SearchConfig } from '../check/index.ts'
 import { tableLines } from '../view/index.ts'
-import { Budget } from './check-budget.ts'
+import { Budget, StateCount } from './check-budget.ts'
 import { CheckReport } from './check-report.ts'
 import { printCounterexample } from './counterexample.ts'
 import { ExitCode } from './exit-code.ts'
@@ -90,11 +90,7 @@ export async function check(values: CheckValues, operands: readonly string[], ou
       printCounterexample(byName.get(next.scenario)!, finding, values.violations, output),
     )
   }
-  progress.begin(
-    runner,
-    () => `[${reported + 1}/${plan.length}] ${plan[reported]?.scenario}:`,
-    () => budget.shared.schedules,
-  )
+  progress.begin(runner, () => `[${reported + 1}/${plan.length}] ${plan[reported]?.scenario}:`, budget.shared)
   try {
     await budget.during(() =>
       runner.run(async () => {
@@ -133,13 +129,15 @@ function createPool(
 ): UnitPool {
   const size = workers === 0 ? availableParallelism() : workers
   if (size > 1) return new ThreadPool(size, config, budget.shared)
-  return new LocalPool(
-    wanted,
-    config,
-    () => budget.isOver(),
-    (schedules, left) => {
+  const count = new StateCount(budget.shared)
+  return new LocalPool(wanted, config, () => budget.isOver(), {
+    onRun: (schedules, left) => {
       budget.shared.ran()
-      progress.running = { schedules, left }
+      progress.ran(schedules, left)
     },
-  )
+    onStates: (states, depth) => {
+      count.saw(states)
+      progress.proves(states, depth)
+    },
+  })
 }

@@ -39,6 +39,8 @@ class Running {
   frame: Frame | null = null
   /** A frame that parked in the same step before `leaf`: nobody awaits one of the two. */
   lost: Frame | null = null
+  /** Turns of counted loops in this step. */
+  turns = 0
 }
 
 /** One per process, as the token is: a second one would let two tasks run. */

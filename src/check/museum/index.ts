@@ -1,4 +1,5 @@
 /** museum: bugs of real kernels, and that the auditor finds them. */
+import { agesFirstPageOnly, youngAskedTooLate } from './ageing.ts'
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
 import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
@@ -6,7 +7,7 @@ import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
-import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
+import { flushAfterFree } from './flush-after-free.ts'
 import { freeWithoutGrace } from './free-without-grace.ts'
 import { retryFamily } from './no-retry.ts'
 import { foreignRefcount } from './foreign-refcount.ts'
@@ -15,6 +16,7 @@ import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
 import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
 import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
 import { linkBeforeSync } from './link-before-sync.ts'
+import { mremapLateFlush } from './mremap-late-flush.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
@@ -25,10 +27,11 @@ import { setPteFirst } from './set-pte-first.ts'
 import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
-import { unregisterInsideRelease } from './unregister-inside-release.ts'
+import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
+import { unsyncNotAtomic } from './unsync-not-atomic.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
-import { youngAskedTooLate } from './young-asked-too-late.ts'
+import { yieldFamily } from './yield-family.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
 export { equivalentMutants } from './equivalents.ts'
@@ -50,6 +53,7 @@ export const exhibits: readonly Exhibit[] = [
   secondDelete,
   unlinkThenRelease,
   unregisterInsideRelease,
+  freeInsideRelease,
   freeWithoutGrace,
   failedStartNoEnd,
   blockableInNonblockable,
@@ -63,15 +67,18 @@ export const exhibits: readonly Exhibit[] = [
   ...retryFamily,
   vmaReadBeforeSeq,
   ...windowFamily,
-  yieldDropsFlush,
+  ...yieldFamily,
+  mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
+  agesFirstPageOnly,
   youngAskedTooLate,
   ...dirtyLogFamily,
   ...guestTableFamily,
   linkBeforeSync,
   iteratorAdvancesAfterYield,
   readLockReclaims,
+  unsyncNotAtomic,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

@@ -15,16 +15,28 @@ import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
 import type { Pfn, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
+import type { Code } from '../wasm/code.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { InterpreterParts } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
+import { addToOddBody, fmaBody } from '../wasm/float-functions.ts'
+import { type InterpreterParts, interpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery } from './discover.ts'
 import { Surveys } from './survey.ts'
 import type { Unit } from './unit.ts'
-import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
-import { UNIT_PARAMETERS } from './unit-frame.ts'
+import {
+  MAP_BYTES,
+  MAP_HOST,
+  MAP_ROWS,
+  MAP_ROW_SHIFT,
+  MAP_TARGET,
+  SLOT_SHIFT,
+  UNIT_PARAMETERS,
+  mapRowOffset,
+} from './unit-abi.ts'
+import { type Made, UnitChoice } from './unit-choice.ts'
+import { needsFloatFunctions } from './unit-floats.ts'
 import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
@@ -39,8 +51,6 @@ const DEFAULT_THRESHOLD = 6000
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4
-/** Warm places that are tried as the start of a unit. */
-const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
 export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
 
@@ -62,15 +72,10 @@ interface Batch {
 }
 
 /** A function in the table and the places it can be entered at. */
-interface TranslatedUnit {
+interface TranslatedUnit extends Made {
   readonly pfn: Pfn
   readonly slot: number
-  /** Host addresses of the entries 1, 2, ... */
-  readonly entries: readonly number[]
 }
-
-const isEntryOf = (unit: Unit, offset: number): boolean =>
-  offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
@@ -90,7 +95,7 @@ export class CodeCache implements StoreWatcher {
   private readonly map: number
   private readonly rows: Int32Array
   private readonly builder = new ModuleBuilder()
-  private readonly discovery: Discovery
+  private readonly choice: UnitChoice
   /** Functions by the host addresses of their entries. */
   private readonly found = new Map<number, { readonly unit: TranslatedUnit; readonly entry: number }>()
   private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
@@ -116,7 +121,7 @@ export class CodeCache implements StoreWatcher {
     this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
-    this.discovery = new Discovery(this.decodes, new Surveys())
+    this.choice = new UnitChoice(new Discovery(this.decodes, new Surveys()), this.heats, threshold)
     this.imports = { memory: memory.memory }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
@@ -145,8 +150,7 @@ export class CodeCache implements StoreWatcher {
         counters: COUNTERS,
         threshold: this.threshold,
       }
-      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
-      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+      this.parts = interpreterParts(this.memory, hooks)
     }
     return this.parts
   }
@@ -164,6 +168,17 @@ export class CodeCache implements StoreWatcher {
     if (known === undefined) return false
     this.setRow(host, known.unit.slot, known.entry)
     return true
+  }
+
+  /**
+   * Whether code that the tier below jumps to is in a unit, though no entry of it. Every loop of a unit has an entry, so the
+   * tier below is soon at one; what units jump to is another matter.
+   */
+  covers(host: number): boolean {
+    const siblings = this.byFrame.get(Math.floor(host / PAGE_SIZE) as Pfn) ?? []
+    const by = siblings.find(({ blocks }) => blocks.has(host))
+    if (by !== undefined) this.choice.cool(by)
+    return by !== undefined
   }
 
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
@@ -189,11 +204,13 @@ export class CodeCache implements StoreWatcher {
    * @returns how many of them are units now
    */
   translate(hosts: readonly number[]): number {
+    const { memory } = this
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
     for (const host of hosts) {
-      if (units.some(({ unit, pfn }) => isEntryOf(unit, host - pfn * PAGE_SIZE))) continue
-      const unit = this.unitAround(host)
-      if (unit !== null) units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
+      const pfn = Math.floor(host / PAGE_SIZE) as Pfn
+      if (units.some((made) => made.pfn === pfn && made.unit.blockAt[(host % PAGE_SIZE) >> 1] !== -1)) continue
+      const unit = this.choice.around(memory.bytes, host, this.byFrame.get(pfn) ?? [])
+      if (unit !== null) units.push({ unit, pfn })
     }
     if (units.length === 0) return 0
     const bytes = this.write(units.map(({ unit }) => unit))
@@ -204,6 +221,7 @@ export class CodeCache implements StoreWatcher {
       pfn,
       slot: slot + i,
       entries: unit.entries.map((block) => pfn * PAGE_SIZE + unit.blocks[block]!.offset),
+      blocks: new Set(unit.blocks.map(({ offset }) => pfn * PAGE_SIZE + offset)),
     }))
     this.batches.push({ slot, count: units.length, bytes: bytes.length, units: made })
     this.liveBytes += bytes.length
@@ -217,28 +235,10 @@ export class CodeCache implements StoreWatcher {
     return units.length
   }
 
-  /**
-   * A unit that has `host` as an entry: from the first warm place before it in its page that leads to it, which is the
-   * function that it is a loop of, or else from itself.
-   */
-  private unitAround(host: number): Unit | null {
-    const bytes = this.memory.bytes as Uint8Array
-    const base = host - (host % PAGE_SIZE)
-    const offset = host - base
-    const heatAt = (at: number): number => this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number
-    const isWarm = (at: number): boolean => heatAt(at) >= this.threshold >> 5
-    const warm: number[] = []
-    for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
-      if (heatAt(at) >= this.threshold >> 3) warm.push(at)
-    }
-    for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
-      const unit = this.discovery.discover(bytes, base, start, isWarm, [offset])
-      if (unit !== null && isEntryOf(unit, offset)) return unit
-    }
-    return this.discovery.discover(bytes, base, offset, isWarm)
-  }
-
   private enlist(unit: TranslatedUnit): void {
+    this.supersede(unit)
+    this.choice.cool(unit)
+    this.pending = this.pending.filter((host) => !unit.blocks.has(host))
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
@@ -249,6 +249,16 @@ export class CodeCache implements StoreWatcher {
     if (siblings !== undefined) siblings.push(unit)
     else this.byFrame.set(unit.pfn, [unit])
     this.memory.watch.watch(unit.pfn)
+  }
+
+  /** Drops the units that can be entered nowhere else than this one. */
+  private supersede(unit: TranslatedUnit): void {
+    const siblings = this.byFrame.get(unit.pfn) ?? []
+    const entries = new Set(unit.entries)
+    for (const sibling of siblings.filter((other) => other.entries.every((host) => entries.has(host)))) {
+      siblings.splice(siblings.indexOf(sibling), 1)
+      this.drop(sibling)
+    }
   }
 
   private setRow(host: number, slot: number, entry: number): void {
@@ -322,10 +332,21 @@ export class CodeCache implements StoreWatcher {
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    for (const unit of units) {
-      const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit).write()
+    const { f64 } = Type
+    const fused = units.some(needsFloatFunctions)
+    const fma = fused ? builder.function(builder.type([f64, f64, f64], [f64])) : -1
+    const addToOdd = fused ? builder.function(builder.type([f64, f64], [f64])) : -1
+    const write = (parameters: number, body: (code: Code) => void): void => {
+      const code = builder.begin(parameters)
+      body(code)
       builder.end(code)
+    }
+    for (const unit of units) {
+      write(UNIT_PARAMETERS, (code) => new UnitWriter(code, unit, { fma, addToOdd }).write())
+    }
+    if (fused) {
+      write(3, (code) => fmaBody(code, addToOdd))
+      write(2, addToOddBody)
     }
     return builder.finish()
   }

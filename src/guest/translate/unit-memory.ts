@@ -13,7 +13,8 @@ import type { AccessSize } from '../isa/index.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
-import { HART, type UnitFrame } from './unit-frame.ts'
+import { HART } from './unit-abi.ts'
+import type { UnitFrame } from './unit-frame.ts'
 
 const PAGE_MASK = -4096
 const ROW_MASK: number = (FAST_ROWS - 1) * FAST_ROW_BYTES
@@ -74,7 +75,7 @@ export class UnitMemory {
   }
 
   /** Pushes the host address of rs1 + imm. */
-  private probe(access: Access, size: AccessSize): void {
+  probe(access: Access, size: AccessSize): void {
     const { code, now } = this.frame
     this.frame.get(now.rs1)
     if (now.imm !== 0) {

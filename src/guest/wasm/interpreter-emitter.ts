@@ -318,7 +318,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
       code.i64Big(-1n << 32n)
       code.op(Op.i64Or)
     }
-    this.floats.storeBits()
+    this.floats.setBits()
   }
 
   floatStore(size: 4 | 8): void {

@@ -6,18 +6,31 @@
  */
 import { Wasm } from '../../base/index.ts'
 import type { Gvn, WasmModule } from '../../base/index.ts'
-import type { Access } from '../../hardware/index.ts'
+import type { Access, PhysicalMemory } from '../../hardware/index.ts'
 import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
-import { FETCH_FRAME, FETCH_PAGE } from './interpreter-module.ts'
+import { EXPANSIONS_BYTES, FETCH_FRAME, FETCH_PAGE, type UnitHooks, interpreterModule } from './interpreter-module.ts'
 import { KnownMiss } from './known-miss.ts'
+import { walkModule } from './walk-module.ts'
 
 /** What the interpreters of one memory have in common. */
 export interface InterpreterParts {
   /** Compiled from `interpreterModule`. */
   readonly module: WasmModule
+  /** Compiled from `walkModule` for this memory. */
+  readonly walk: WasmModule
   /** Offset in the memory of a table of `EXPANSIONS_BYTES`, zero at first. */
   readonly expansions: number
+}
+
+/** Makes them, in the memory's scratch area. @param hooks of the tier above */
+export function interpreterParts(memory: PhysicalMemory, hooks: UnitHooks | null = null): InterpreterParts {
+  const walk = walkModule({ bytes: memory.byteLength, watched: memory.watchOffset })
+  return {
+    module: new Wasm.Module(interpreterModule(hooks)),
+    walk: new Wasm.Module(walk),
+    expansions: memory.scratch.allocate(EXPANSIONS_BYTES),
+  }
 }
 
 type Run = (area: number, expansions: number, budget: number) => number
@@ -81,6 +94,7 @@ export class WasmInterpreter implements Engine {
     this.generated ??= this.instantiate()
     this.forgetFetchPage()
     const reason = this.generated(area.base, this.expansions, budget)
+    area.settle()
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
@@ -102,17 +116,19 @@ export class WasmInterpreter implements Engine {
   }
 
   private instantiate(): Run {
-    const { module, expansions } = this.shared()
+    const { module, walk, expansions } = this.shared()
     const { memory } = this.area.memory
     const fill = (page: number, access: Access): number => this.fill(page as Gvn, access)
     const step = (): number => this.step()
+    const { refill } = new Wasm.Instance(walk, { umbra: { memory, fill } }).exports
     this.expansions = expansions
-    return new Wasm.Instance(module, { umbra: { memory, fill, step } }).exports['run'] as Run
+    return new Wasm.Instance(module, { umbra: { memory, refill, step } }).exports['run'] as Run
   }
 
   /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
   private fill(page: Gvn, access: Access): number {
     const { area, memory } = this
+    area.settle()
     const filled = area.fill(page, access)
     if (filled !== 'unknown') return filled ? 1 : 0
     const base = memory.ask(page, access)
@@ -123,6 +139,7 @@ export class WasmInterpreter implements Engine {
   private step(): ExitReason | 0 {
     const { area, reference } = this
     const { i32 } = area
+    area.settle()
     reference.setFetchPage(
       i32[FETCH_PAGE / 4] as number,
       i32[FETCH_PAGE / 4 + 1] as number,
