@@ -19,7 +19,7 @@ import { KernelWorld } from './kernel-world.ts'
 import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
-import { buildWorld, createKernel, takeDown } from './world.ts'
+import { DEFAULT_PAGES, buildWorld, createKernel, takeDown } from './world.ts'
 import type { World, WorldOptions, WorldParts } from './world.ts'
 
 /** What the tasks of a scenario do. `T` is what its setup prepared for them. */
@@ -45,6 +45,8 @@ export interface Scenario {
   readonly invariants: readonly Invariant[]
   /** Names of its tasks. */
   readonly tasks: readonly string[]
+  /** Pages of its memory that tasks may meet in, without the guest's page tables. */
+  readonly pages: number
   /** One run under a policy. */
   run(policy: Policy, options?: RunOptions): Promise<Run>
   /** A run that somebody drives: one whose policy leaves decisions open. */
@@ -131,6 +133,7 @@ export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
     what: spec.what,
     invariants: spec.invariants,
     tasks: Object.keys(spec.tasks),
+    pages: spec.world?.pages ?? DEFAULT_PAGES,
     run: (policy, options = {}) => runScenario(spec, policy, options, spare),
     start: (policy, options = {}) => startScenario(spec, policy, options),
   }

@@ -187,7 +187,7 @@ const commands: Command[] = [
       },
       states: {
         type: 'count',
-        default: '3k',
+        default: '60k',
         least: 1,
         summary:
           'states that a proof may take; after that many, preemptions are bounded, and a bound may take as many. 1M for depth',

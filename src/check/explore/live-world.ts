@@ -90,7 +90,6 @@ export class LiveWorld {
     const { sched } = run.kernel
     while (!policy.hasEnded && sched.candidates.length === 1 && run.progress.left !== 0) sched.answer(0)
     const world = new LiveWorld(run, policy, names)
-    world.snapshots.begin()
     return world
   }
 

@@ -15,7 +15,9 @@ import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
 import type { Pfn, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
+import type { Code } from '../wasm/code.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
+import { addToOddBody, fmaBody } from '../wasm/float-functions.ts'
 import { type InterpreterParts, interpreterParts } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
@@ -23,9 +25,18 @@ import { dispatcherModule } from './dispatcher.ts'
 import { Discovery } from './discover.ts'
 import { Surveys } from './survey.ts'
 import type { Unit } from './unit.ts'
-import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
+import {
+  MAP_BYTES,
+  MAP_HOST,
+  MAP_ROWS,
+  MAP_ROW_SHIFT,
+  MAP_TARGET,
+  SLOT_SHIFT,
+  UNIT_PARAMETERS,
+  mapRowOffset,
+} from './unit-abi.ts'
 import { type Made, UnitChoice } from './unit-choice.ts'
-import { UNIT_PARAMETERS } from './unit-frame.ts'
+import { needsFloatFunctions } from './unit-floats.ts'
 import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
@@ -321,10 +332,21 @@ export class CodeCache implements StoreWatcher {
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    for (const unit of units) {
-      const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit).write()
+    const { f64 } = Type
+    const fused = units.some(needsFloatFunctions)
+    const fma = fused ? builder.function(builder.type([f64, f64, f64], [f64])) : -1
+    const addToOdd = fused ? builder.function(builder.type([f64, f64], [f64])) : -1
+    const write = (parameters: number, body: (code: Code) => void): void => {
+      const code = builder.begin(parameters)
+      body(code)
       builder.end(code)
+    }
+    for (const unit of units) {
+      write(UNIT_PARAMETERS, (code) => new UnitWriter(code, unit, { fma, addToOdd }).write())
+    }
+    if (fused) {
+      write(3, fmaBody)
+      write(2, addToOddBody)
     }
     return builder.finish()
   }

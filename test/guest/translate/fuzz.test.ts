@@ -3,16 +3,18 @@ import test from 'ava'
 import { randomFloatProgram } from './random-float.ts'
 import { outcomeOf, randomProgram } from './random-guest.ts'
 
-const SEEDS = Number(process.env['UMBRA_FUZZ'] ?? (process.env['UMBRA_LONG'] === '1' ? 250 : 12))
+const LONG = process.env['UMBRA_LONG'] === '1'
+const GIVEN = process.env['UMBRA_FUZZ']
 const FIRST = Number(process.env['UMBRA_SEED'] ?? 1)
 
-for (const [kind, make, share] of [
-  ['random', randomProgram, 1],
-  ['floating-point', randomFloatProgram, 0.5],
+for (const [kind, make, count] of [
+  ['random', randomProgram, LONG ? 250 : 12],
+  ['floating-point', randomFloatProgram, LONG ? 40 : 4],
 ] as const) {
   test(`${kind} programs run alike on the translator and the reference interpreter`, async (t) => {
     t.timeout(3_600_000)
-    for (let seed = FIRST; seed < FIRST + SEEDS * share; seed++) {
+    const end = FIRST + Number(GIVEN ?? count)
+    for (let seed = FIRST; seed < end; seed++) {
       const program = make(seed)
       const reference = await outcomeOf(program, { engine: 'reference' })
       const translated = await outcomeOf(program, { engine: 'translator', threshold: 1 + (seed % 3) })
