@@ -8,8 +8,8 @@
  * R1 A file that cannot be lowered costs the calls and locals, and nothing else.
  */
 import { fileURLToPath } from 'node:url'
-import type { CallView, RecordedEvent, Run, Scenario } from '../check/index.ts'
-import { racingSteps, runClosely } from '../check/index.ts'
+import type { CallView, RecordedEvent, Run, Scenario, Violation } from '../check/index.ts'
+import { racingOnObject, racingSteps, runClosely } from '../check/index.ts'
 import { replay } from '../sched/index.ts'
 import type { Schedule } from '../sched/index.ts'
 import { UsageError } from './options.ts'
@@ -67,8 +67,12 @@ export async function annotate(scenario: Scenario, schedule: Schedule): Promise<
     withoutCalls = error.message
   }
   const steps = run.trace.map((one, at) => ({ ...one, source: sources[at] ?? null, calls: calls[at] ?? [] }))
-  const race = run.violation === null ? null : racingSteps(run.trace, run.violation.page)
+  const race = run.violation === null ? null : raceOf(run.trace, run.violation)
   return { run, steps, race, withoutCalls, failedAt }
+}
+
+function raceOf(trace: Run['trace'], { page, task }: Violation): readonly [number, number] | null {
+  return Object.keys(page).length > 0 ? racingSteps(trace, page) : racingOnObject(trace, task)
 }
 
 async function callsOf(

@@ -88,21 +88,24 @@ export class NotifierList implements NotifierLink {
   /** hlist_del_init_rcu: unlinks if linked; the node may be added again. */
   delInit(mn: MmuNotifier): void {
     if (!mn.isHashed) return
-    this.unlink(mn)
+    this.unlink(mn, 'hlist_del_init_rcu')
     mn.pprev = null
   }
 
   /** hlist_del_rcu: unlinks, and poisons the way back. @throws KernelBug I5 when it is not linked */
   del(mn: MmuNotifier): void {
-    this.unlink(mn)
+    this.unlink(mn, 'hlist_del_rcu')
     mn.pprev = POISON
   }
 
-  private unlink(mn: MmuNotifier): void {
-    const { pprev } = mn
+  private unlink(mn: MmuNotifier, name: 'hlist_del_rcu' | 'hlist_del_init_rcu'): void {
+    const { pprev, mm } = mn
     if (pprev === null) throw new KernelBug(`NULL pointer dereference: hlist_del of unhashed ${mn.describe()}`, 'I5')
     if (pprev === POISON) throw new KernelBug(`poisoned pointer: second hlist_del of ${mn.describe()}`, 'I5')
     pprev.next = mn.next
     if (mn.next !== null) mn.next.pprev = pprev
+    if (mm?.sched.trace.on === true) {
+      mm.sched.trace.emit({ name, mm: mm.id, notifier: mn.id, client: mn.client })
+    }
   }
 }

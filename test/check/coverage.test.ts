@@ -12,7 +12,7 @@ import {
 } from '../../src/check/index.ts'
 import type { CoverageData, Scenario } from '../../src/check/index.ts'
 import { SourceLines } from '../../src/cli/source-lines.ts'
-import { Completion, random } from '../../src/sched/index.ts'
+import { Completion, Mutex, lockClass, random } from '../../src/sched/index.ts'
 import { coverageLines } from '../../src/view/index.ts'
 
 interface Meeting {
@@ -48,6 +48,33 @@ async function explored(scenario: Scenario): Promise<CoverageData> {
 }
 
 const vacuous = ({ work }: CoverageData): string[] => work.filter(({ did }) => did === 0).map(({ what }) => what)
+
+test('the site of a lock call is the line that calls it, not one of the lock', async (t) => {
+  const classOf = lockClass({ name: 'lock', type: 'mutex', protects: 'nothing' })
+  const scenario = defineScenario<Mutex>({
+    name: 'locking',
+    what: 'two tasks take one lock',
+    invariants: [],
+    world: { vm: null, pages: 1 },
+    setup: ({ kernel }) => Promise.resolve(new Mutex(kernel.sched, classOf)),
+    tasks: Object.fromEntries(
+      ['a', 'b'].map((name) => [
+        name,
+        async (_: unknown, lock: Mutex) => {
+          await lock.lock()
+          lock.unlock()
+        },
+      ]),
+    ),
+  })
+  const { steps } = (await explored(scenario)).orders
+  const sites = steps.map((step) => new SourceLines().of(step.split('\t')[3]!))
+  t.is(steps.length, 2)
+  t.true(
+    sites.every((site) => /test\/check\/coverage\.test\.ts:\d+$/.test(site)),
+    sites.join(' '),
+  )
+})
 
 test('an order that never ran is reported, with the lines of TypeScript', async (t) => {
   const data = await explored(meeting(true))

@@ -29,6 +29,29 @@ const newMm = (sched: Scheduler, id = 1): MmStub => new MmStub(sched, notifierSr
 const rangeOf = (mm: MmStub, first = 0, pages = 1, blockable = true): MmuNotifierRange =>
   mmuNotifierRange(mm, hva(first * PAGE_SIZE), hva((first + pages) * PAGE_SIZE), 'UNMAP', { blockable })
 
+test('unregister leaves its steps in the trace: the hook, the unlinking, the grace period', async (t) => {
+  await run(async (sched) => {
+    const mm = newMm(sched)
+    const mn = await mmuNotifierRegister({ name: 'nic', release: () => Promise.resolve() }, mm)
+    const events: string[] = []
+    sched.trace.attach(({ name }) => events.push(name))
+    await mmuNotifierUnregister(mn, mm)
+    const steps = [
+      'mmu_notifier_unregister_begin',
+      'mmu_notifier_callout_begin',
+      'mmu_notifier_callout_end',
+      'hlist_del_init_rcu',
+      'synchronize_srcu_begin',
+      'synchronize_srcu_end',
+      'mmu_notifier_unregister_end',
+    ]
+    t.deepEqual(
+      events.filter((name) => steps.includes(name)),
+      steps,
+    )
+  })
+})
+
 test('register takes a reference and waits for the mmap lock and every rmap walk', async (t) => {
   await run(async (sched) => {
     const mm = newMm(sched)

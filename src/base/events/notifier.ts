@@ -12,6 +12,13 @@ export type NotifierEvent =
       readonly client: string
     }
   | {
+      /** Taken off its mm's list: walks that begin from here on do not meet it. `init` leaves it ready to be added again. */
+      readonly name: 'hlist_del_rcu' | 'hlist_del_init_rcu'
+      readonly mm: number
+      readonly notifier: number
+      readonly client: string
+    }
+  | {
       /** `release` of every notifier of an mm that exits, as a whole. */
       readonly name: 'mmu_notifier_release_begin' | 'mmu_notifier_release_end'
       readonly mm: number

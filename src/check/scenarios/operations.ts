@@ -254,9 +254,14 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'write-file',
-    what: 'write(2) to the file that the guest has mapped',
-    invariants: ['I1', 'I7'],
-    world: { shared: true },
+    what: 'write(2) to the file that the guest has mapped, its page clean and write-protected',
+    invariants: ['I1', 'I3', 'I7'],
+    world: { shared: 'disk', kernel: { diskPages: 8 } },
+    // The guest's store asks for the page lock that the write holds.
+    async prepare(world) {
+      await fsync(fileOf(world))
+      return null
+    },
     run: (world) => writeFile(fileOf(world), 0, Uint8Array.of(9)),
   },
   {
