@@ -345,7 +345,7 @@ export class CodeCache implements StoreWatcher {
       write(UNIT_PARAMETERS, (code) => new UnitWriter(code, unit, { fma, addToOdd }).write())
     }
     if (fused) {
-      write(3, (code) => fmaBody(code, addToOdd))
+      write(3, fmaBody)
       write(2, addToOddBody)
     }
     return builder.finish()

@@ -69,7 +69,7 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   }
   write(1, expandBody)
   write(4, (code) => missBody(code, refill))
-  write(3, (code) => fmaBody(code, addToOdd))
+  write(3, fmaBody)
   write(2, addToOddBody)
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
