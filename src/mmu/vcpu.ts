@@ -193,7 +193,8 @@ export class Vcpu {
   planWalk(plan: WalkPlan): void {
     const { context, vm } = this
     plan.stages = 0
-    if (this.pendingCause !== 0) return
+    // Who follows every access sees translations among them, each at its place.
+    if (this.pendingCause !== 0 || vm.trace.accesses) return
     vm.mmu.planWalk(this, plan)
     plan.asid = context.asid
     plan.contexts[Access.read] = Tlb.contextOf(vm.vmid, context.readIndex)
