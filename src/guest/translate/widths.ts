@@ -8,7 +8,7 @@
  * R1 An entry from outside is checked for all that is taken for granted there (`guards`).
  */
 import type { AccessSize, Decoded, Emitter } from '../isa/index.ts'
-import type { Block, Unit } from './unit.ts'
+import type { Block, Instruction, Unit } from './unit.ts'
 
 /** Signed bits (1-64), and 256 times the unsigned bits (0-63; 64: may be negative). */
 type Width = number
@@ -239,6 +239,8 @@ export class Widths {
   private readonly given: Int32Array
   /** Of each instruction of each block: bits of extensions that are needless. */
   private readonly needless: Uint8Array[]
+  /** Blocks to be executed, again. */
+  private readonly stale: Uint8Array
 
   constructor(unit: Unit) {
     this.unit = unit
@@ -247,17 +249,17 @@ export class Widths {
     this.given = new Int32Array(blocks.length * 32).fill(UNREACHED)
     this.needless = blocks.map(({ instructions }) => new Uint8Array(instructions.length))
     for (const entry of entries) if (!loops.includes(entry)) this.given.fill(UNKNOWN, entry * 32, entry * 32 + 32)
+    this.stale = new Uint8Array(blocks.length).fill(1)
+    for (const entry of entries) this.meet(entry, this.given, entry * 32)
     this.solve()
     for (const entry of loops) {
       for (let at = entry * 32; at < entry * 32 + 32; at++) {
         const width = this.starts[at] as number
         this.given[at] = width !== UNREACHED && signed(width) <= 32 ? WORD : UNKNOWN
       }
+      this.meet(entry, this.given, entry * 32)
     }
     this.solve()
-    for (const [index, block] of blocks.entries()) {
-      this.execute(block, index, (place) => ((this.needless[index] as Uint8Array)[place] = this.emitter.needless))
-    }
   }
 
   /** Whether the n-th extension of an instruction of a block changes nothing. */
@@ -273,39 +275,40 @@ export class Widths {
     return registers
   }
 
-  /** Lowers the starts of all blocks until every edge agrees. */
+  /** Executes what is stale until every edge agrees. The last time that a block is executed, its start is final. */
   private solve(): void {
-    const { blocks } = this.unit
-    for (const [at, width] of this.given.entries()) this.starts[at] = either(this.starts[at] as number, width)
-    const stale = new Uint8Array(blocks.length).fill(1)
-    for (let index = 0; index >= 0; index = stale.indexOf(1)) {
-      const block = blocks[index] as Block
+    const { stale } = this
+    for (let index = stale.indexOf(1); index >= 0; index = stale.indexOf(1)) {
       stale[index] = 0
-      this.execute(block, index, () => {})
-      for (const next of block.successors) if (this.flow(next)) stale[next] = 1
+      this.execute(index)
+      const { successors } = this.unit.blocks[index] as Block
+      for (let i = 0; i < successors.length; i++) this.meet(successors[i] as number, this.emitter.registers, 0)
     }
   }
 
-  private flow(next: number): boolean {
-    const { registers } = this.emitter
-    let changed = false
+  /** Lets the start of a block hold for more widths. */
+  private meet(block: number, widths: Int32Array, from: number): void {
+    const { starts } = this
     for (let n = 1; n < 32; n++) {
-      const before = this.starts[next * 32 + n] as number
-      const after = widened(before, registers[n] as number)
+      const before = starts[block * 32 + n] as number
+      const other = widths[from + n] as number
+      if (before === other) continue
+      const after = widened(before, other)
       if (after === before) continue
-      this.starts[next * 32 + n] = after
-      changed = true
+      starts[block * 32 + n] = after
+      this.stale[block] = 1
     }
-    return changed
   }
 
-  private execute(block: Block, index: number, each: (place: number) => void): void {
-    const { emitter } = this
-    emitter.registers.set(this.starts.subarray(index * 32, index * 32 + 32))
+  private execute(index: number): void {
+    const { emitter, starts } = this
+    const { instructions } = this.unit.blocks[index] as Block
+    const needless = this.needless[index] as Uint8Array
+    for (let n = 1; n < 32; n++) emitter.registers[n] = starts[index * 32 + n] as number
     emitter.registers[0] = ZERO
-    for (const [place, { decoded }] of block.instructions.entries()) {
-      emitter.execute(decoded)
-      each(place)
+    for (let place = 0; place < instructions.length; place++) {
+      emitter.execute((instructions[place] as Instruction).decoded)
+      needless[place] = emitter.needless
     }
   }
 }
