@@ -223,6 +223,11 @@ const commands: Command[] = [
         summary:
           'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do; a proof makes no runs, so prove becomes all',
       },
+      'why-states': {
+        type: 'flag',
+        summary:
+          'say instead what differs between states in which all tasks stand at the same places: why there are so many',
+      },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
       violations: {
         type: 'file',

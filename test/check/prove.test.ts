@@ -157,6 +157,19 @@ test('a state in words says in what two states differ', async (t) => {
   )
 })
 
+test('why there are so many states: what differs where all tasks stand at the same places', async (t) => {
+  const { states, groups, largest } = await checks.whyStates(shipped('pfncache-vs-memslot-delete'), { most: Infinity })
+  t.true(groups < states)
+  t.is(
+    largest.reduce((sum, group) => sum + group.states, 0),
+    states,
+  )
+  for (const group of largest) {
+    t.is(group.differing.length > 0, group.states > 1)
+    t.true(group.differing.every(({ count, values }) => count > 1 && values.length > 1))
+  }
+})
+
 test('a native build cannot be proved, and says so', async (t) => {
   await t.throwsAsync(async () => {
     const native = await import('../../src/check/index.ts')

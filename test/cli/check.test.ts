@@ -175,6 +175,17 @@ test('Ctrl-C ends a check with the verdict so far, with workers and without', as
   }
 })
 
+test('--why-states names the values that differ between states of the same places', async (t) => {
+  const { code, out } = await umbra(['check', 'pfncache-vs-memslot-delete-shadow', '--why-states'])
+  t.is(code, 0)
+  t.regex(out, /^pfncache-vs-memslot-delete-shadow: \d+ states, the tasks at \d+ combinations of places\n/)
+  t.regex(out, /\n {2}\d+ states with\n(?: {4}\w+: .*\n)+ {2}differ in\n {4}\S.*: .*, .*\n/)
+  const few = await umbra(['check', 'unmap-vs-fault', '--why-states', '--states', '20', '--json'])
+  t.is(few.code, 3)
+  const [first] = objects(few.out)
+  t.like(first, { type: 'why-states', scenario: 'unmap-vs-fault', states: 21, complete: false })
+})
+
 test('Ctrl-C ends a proof with the states so far', async (t) => {
   const { code, out } = await interrupted(['check', clean!, 'unmap-vs-fault', '--states', '1M'])
   t.is(code, 3, out)

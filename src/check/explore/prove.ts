@@ -35,6 +35,8 @@ export interface ProveOptions {
   readonly stop?: () => boolean
   /** Told now and then: states so far, and those on the path to the present one. */
   readonly onStates?: (states: number, depth: number) => void
+  /** Shown each new state, while the world stands there. It may look, not change. */
+  readonly onNew?: (world: LiveWorld) => void
   /**
    * `snapshots` restores states; `replay` repeats the run up to them in a new world each time; `sleep` restores them, and
    * takes of two steps that are independent by what they touch one order only: it needs the watched build, and no bound.
@@ -238,6 +240,7 @@ class Search {
       if (state === this.spent.length) this.spent = grown(this.spent)
       const last = path.at(-1)
       const { answer, plan } = last?.taken ?? { answer: 0, plan: [] }
+      this.options.onNew?.(world)
       this.reached.push({ from: last?.state ?? -1, pid: last?.runners[answer] ?? 0, plan })
     } else if (bound !== undefined && spent < this.spent[state]!) isNew = true
     if (!isNew) return false

@@ -44,11 +44,7 @@ export const mapParts: KindParts<Map<unknown, unknown>, Values> = {
 }
 
 function isSameMap(map: ReadonlyMap<unknown, unknown>, entries: Values): boolean {
-  if (map.size * 2 !== entries.length) return false
-  if (entries.length === 0) return true
-  let at = 0
-  for (const [key, value] of map) if (key !== entries[at++] || value !== entries[at++]) return false
-  return true
+  return map.size * 2 === entries.length && (entries.length === 0 || comparison.isSameMap(map, entries))
 }
 
 export const setParts: KindParts<Set<unknown>, Values> = {
@@ -63,9 +59,39 @@ export const setParts: KindParts<Set<unknown>, Values> = {
 }
 
 function isSameSet(set: ReadonlySet<unknown>, entries: Values): boolean {
-  if (set.size !== entries.length) return false
-  if (entries.length === 0) return true
-  let at = 0
-  for (const entry of set) if (entry !== entries[at++]) return false
-  return true
+  return set.size === entries.length && (entries.length === 0 || comparison.isSameSet(set, entries))
 }
+
+/** Goes through entries without making an iterator, or an array for each. */
+class Comparison {
+  private entries: Values = []
+  private at = 0
+  private isSame = true
+  private readonly takeEntry = (value: unknown, key: unknown): void => {
+    if (this.entries[this.at++] !== key || this.entries[this.at++] !== value) this.isSame = false
+  }
+  private readonly takeKey = (key: unknown): void => {
+    if (this.entries[this.at++] !== key) this.isSame = false
+  }
+
+  /** @param entries as many as the map has */
+  isSameMap(map: ReadonlyMap<unknown, unknown>, entries: Values): boolean {
+    this.begin(entries)
+    map.forEach(this.takeEntry)
+    return this.isSame
+  }
+
+  isSameSet(set: ReadonlySet<unknown>, entries: Values): boolean {
+    this.begin(entries)
+    set.forEach(this.takeKey)
+    return this.isSame
+  }
+
+  private begin(entries: Values): void {
+    this.entries = entries
+    this.at = 0
+    this.isSame = true
+  }
+}
+
+const comparison: Comparison = new Comparison()

@@ -63,8 +63,9 @@ export class Frame {
   readonly site: Site
   /** Reads or writes the locals, in the order of the site's names. */
   private readonly access: AccessLocals
-  /** What snapshots know of it. */
+  /** What snapshots know of it, and whether it ran since they looked. */
   cell: object | null = null
+  hasRun = false
   /** The case that runs next; below 0 it only waits for what it will return. */
   pc = 0
   state: FrameState = 'active'
@@ -78,7 +79,7 @@ export class Frame {
   private sent: unknown = undefined
   private sentFailure = false
   private exception: unknown = undefined
-  private readonly settled: (() => void)[] = []
+  private settled: (() => void)[] | null = null
 
   constructor(module: LoweredModule, site: Site, machine: (frame: Frame) => void, access: AccessLocals) {
     this.module = module
@@ -195,6 +196,7 @@ export class Frame {
     const { frame } = running
     this.caller = frame
     running.frame = this
+    this.hasRun = true
     this.proceed()
     running.frame = frame
   }
@@ -221,7 +223,7 @@ export class Frame {
       return
     }
     const settle = (): void => (this.state === 'threw' ? reject(this.value) : resolve(this.value))
-    if (this.state === 'active') this.settled.push(settle)
+    if (this.state === 'active') (this.settled ??= []).push(settle)
     else settle()
   }
 
@@ -236,7 +238,7 @@ export class Frame {
   private end(state: FrameState, value: unknown): void {
     this.state = state
     this.value = value
-    for (const settle of this.settled) settle()
+    if (this.settled !== null) for (const settle of this.settled) settle()
   }
 
   private continue(value: unknown, failed: boolean): void {

@@ -12,10 +12,10 @@ export type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
 const LONG = 128
 
 /** Most elements of long arrays are zero. */
-function readWords(words: Int32Array | Uint8Array, reading: Reading): void {
+function readWords(words: ArrayLike<number>, reading: Reading): void {
   reading.mix(words.length)
   for (let at = 0; at < words.length; at++) {
-    const word = words[at] as number
+    const word = words[at]!
     if (word === 0) continue
     reading.mix(at)
     reading.mix(word)
@@ -33,7 +33,8 @@ const bytesParts: KindParts<Uint8Array, Uint8Array> = {
   putBack: (bytes, copy) => bytes.set(copy),
 }
 
-const wordsParts: KindParts<Int32Array, Int32Array> = {
+/** The copy is no typed array: short ones of those are dear to make. */
+const wordsParts: KindParts<Int32Array, readonly number[]> = {
   isSame(words, copy) {
     const { length } = copy
     const whole = length & ~3
@@ -45,9 +46,17 @@ const wordsParts: KindParts<Int32Array, Int32Array> = {
     for (; at < length; at++) if (words[at] !== copy[at]) return false
     return true
   },
-  copy: (words) => words.slice(),
+  copy(words) {
+    const { length } = words
+    const copy: number[] = []
+    copy.length = length
+    for (let at = 0; at < length; at++) copy[at] = words[at]!
+    return copy
+  },
   read: readWords,
-  putBack: (words, copy) => words.set(copy),
+  putBack(words, copy) {
+    for (let at = 0; at < copy.length; at++) words[at] = copy[at]!
+  },
 }
 
 /** As bytes. */

@@ -88,7 +88,10 @@ class Surveyor extends NoteTaker {
     this.kind = Kind.STEP
   }
   override amo(): void {
-    this.kind = Kind.STEP
+    this.kind = Kind.STORE
+    this.readsRs1 = true
+    this.readsRs2 = true
+    this.writesRd = true
   }
   override floatLoad(size: 4 | 8): void {
     this.kind = Kind.LOAD

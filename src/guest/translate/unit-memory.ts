@@ -9,7 +9,8 @@
  * R2 A remembered page is good as long as the unit runs: rows of the fast TLBs go outside of it only.
  */
 import { Access } from '../../hardware/index.ts'
-import type { AccessSize } from '../isa/index.ts'
+import type { AccessSize, AmoOperation } from '../isa/index.ts'
+import { pushCombined } from '../wasm/atomics.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
@@ -34,6 +35,7 @@ export class UnitMemory {
   private readonly frame: UnitFrame
   private address = 0
   private row = 0
+  private host = 0
   private pages: readonly KnownPage[] = []
 
   constructor(frame: UnitFrame) {
@@ -45,6 +47,7 @@ export class UnitMemory {
     const { code } = this.frame
     this.address = code.local(Type.i64)
     this.row = code.local(Type.i32)
+    this.host = code.local(Type.i32)
     this.planPages()
     for (const { tag } of this.pages) {
       code.i64(-1)
@@ -56,6 +59,20 @@ export class UnitMemory {
     this.probe(Access.read, size)
     this.frame.code.mem(loadOperator(size, signed))
     this.frame.set(this.frame.now.rd)
+  }
+
+  /** One access: the row of a page that may be stored to answers for the load, too. */
+  amo(size: 4 | 8, operation: AmoOperation): void {
+    const { code, now } = this.frame
+    this.probe(Access.write, size)
+    code.tee(this.host)
+    code.get(this.host)
+    code.mem(loadOperator(size, true))
+    code.set(this.address)
+    pushCombined(code, size, operation, this.address, () => this.frame.get(now.rs2))
+    code.mem(storeOperator(size))
+    code.get(this.address)
+    this.frame.set(now.rd)
   }
 
   store(size: AccessSize): void {

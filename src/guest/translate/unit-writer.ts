@@ -3,7 +3,7 @@
  *
  * R1 A row's semantics write the operators; only direct jumps, whose target is a constant, are written without them.
  */
-import type { AccessSize, Emitter, FloatFormat, FloatOperation } from '../isa/index.ts'
+import type { AccessSize, AmoOperation, Emitter, FloatFormat, FloatOperation } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import type { FloatFunctions } from '../wasm/float-operands.ts'
 import { WasmOperators } from '../wasm/operators.ts'
@@ -105,13 +105,15 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   float(operation: FloatOperation, format: FloatFormat): void {
     this.floats.operate(operation, format)
   }
+  amo(size: 4 | 8, operation: AmoOperation): void {
+    this.memory.amo(size, operation)
+  }
   fence(): void {}
 
   // Instructions of the tier below are in no unit.
 
   loadReserved(): void {}
   storeConditional(): void {}
-  amo(): void {}
   csr(): void {}
   fenceI(): void {}
   sfenceVma(): void {}

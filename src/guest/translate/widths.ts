@@ -198,6 +198,9 @@ class WidthEmitter implements Emitter<Width, void> {
     this.rd(isSigned ? widthOf(size * 8, 64) : widthOf(64, size * 8))
   }
   store(): void {}
+  amo(size: 4 | 8): void {
+    this.rd(widthOf(size * 8, 64))
+  }
   fence(): void {}
 
   // Whatever else may write a register.
@@ -206,9 +209,6 @@ class WidthEmitter implements Emitter<Width, void> {
     this.rd(UNKNOWN)
   }
   storeConditional(): void {
-    this.rd(UNKNOWN)
-  }
-  amo(): void {
     this.rd(UNKNOWN)
   }
   csr(): void {
