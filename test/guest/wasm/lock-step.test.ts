@@ -103,7 +103,7 @@ function floatKernels(): Uint8Array | null {
   if (!LONG || spawnSync('riscv64-unknown-elf-gcc', ['--version']).error !== undefined) return null
   const directory = mkdtempSync(join(tmpdir(), 'umbra-kernels-'))
   try {
-    execFileSync('bench/guests/build.sh', [directory])
+    execFileSync(join('bench', 'guests', 'build.sh'), [directory])
     return readFileSync(join(directory, 'float.elf'))
   } finally {
     rmSync(directory, { recursive: true })
