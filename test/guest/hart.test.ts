@@ -725,3 +725,22 @@ test('of two harts with a reservation on one word, the first sc wins', (t) => {
     [0n, 1n],
   )
 })
+
+const COUNTS: readonly (readonly [string, bigint, bigint])[] = [
+  ['ctzw', 1n << 63n, 32n],
+  ['ctzw', 1n << 32n, 32n],
+  ['ctzw', (1n << 40n) | 8n, 3n],
+  ['ctz', 0n, 64n],
+  ['clz', 0n, 64n],
+  ['clzw', 1n << 40n, 32n],
+  ['cpopw', ones, 32n],
+]
+
+test('zeros and ones of a word are counted in its lower half, whatever the upper one holds', (t) => {
+  for (const [name, operand, expected] of COUNTS) {
+    const bench = new TestBench().at(BASE).put(name, { rd: T0, rs1: A0 })
+    bench.hart.setRegister(A0, operand)
+    bench.engine.run(1)
+    t.is(bench.hart.register(T0), expected, `${name} of ${operand.toString(16)}`)
+  }
+})

@@ -20,9 +20,9 @@ import type {
 import { pushCombined } from './atomics.ts'
 import type { Code } from './code.ts'
 import { pushField } from './fields.ts'
-import type { ExactnessFunctions, FloatFunctions } from './float-operands.ts'
+import type { FloatFunctions } from './float-operands.ts'
 import { FloatWriter } from './float-writer.ts'
-import { InterpreterFloats } from './interpreter-floats.ts'
+import { type InterpreterFloatFunctions, InterpreterFloats } from './interpreter-floats.ts'
 import { FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG } from './layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from './opcodes.ts'
 import { WasmOperators } from './operators.ts'
@@ -50,7 +50,7 @@ export interface Frame {
 }
 
 /** Indexes of the module's functions. */
-export interface EmitterFunctions extends FloatFunctions, ExactnessFunctions {
+export interface EmitterFunctions extends FloatFunctions, InterpreterFloatFunctions {
   /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
   readonly miss: number
 }

@@ -19,6 +19,27 @@ const LAST_MODE = 4
 const [NEAREST, TO_ZERO, DOWN, UP] = [0, 1, 2, 3]
 const DYNAMIC = 7
 
+export interface InterpreterFloatFunctions extends ExactnessFunctions {
+  /** Of `raiseBody`. */
+  readonly raise: number
+}
+
+/** (area, flags): flags are raised, and FS is Dirty. */
+export function raiseBody(code: Code): void {
+  const [area, flags] = [0, 1]
+  const or = (offset: number, bits: () => void): void => {
+    code.get(area)
+    code.get(area)
+    code.mem(Mem.i32Load, offset)
+    bits()
+    code.op(Op.i32Or)
+    code.mem(Mem.i32Store, offset)
+  }
+  or(FCSR, () => code.get(flags))
+  or(STATUS, () => code.i32(FS))
+  or(STATUS + 4, () => code.i32(1 << 31))
+}
+
 /** What the emitter has of the instruction at hand. */
 export interface FloatHost {
   /** The row that is being written. */
@@ -36,7 +57,7 @@ export class InterpreterFloats implements FloatOperands {
   private readonly base: number
   private readonly word: number
   private readonly slow: () => number
-  private readonly exactness: ExactnessFunctions
+  private readonly functions: InterpreterFloatFunctions
   private readonly mode: number
   private readonly value: { readonly s: number; readonly d: number }
   private readonly bits: number
@@ -45,14 +66,14 @@ export class InterpreterFloats implements FloatOperands {
     code: Code,
     host: FloatHost,
     frame: { readonly base: number; readonly word: number; readonly slow: number },
-    exactness: ExactnessFunctions,
+    functions: InterpreterFloatFunctions,
   ) {
     this.code = code
     this.host = host
     this.base = frame.base
     this.word = frame.word
     this.slow = () => frame.slow
-    this.exactness = exactness
+    this.functions = functions
     this.mode = code.local(Type.i32)
     this.value = { s: code.local(Type.f32), d: code.local(Type.f64) }
     this.bits = code.local(Type.i64)
@@ -84,17 +105,18 @@ export class InterpreterFloats implements FloatOperands {
 
   /** sstatus.FS becomes Dirty. */
   dirty(): void {
-    for (const [offset, bits] of [
-      [STATUS, FS],
-      [STATUS + 4, 1 << 31],
-    ] as const) {
-      this.code.get(this.base)
-      this.code.get(this.base)
-      this.code.mem(Mem.i32Load, offset)
-      this.code.i32(bits)
-      this.code.op(Op.i32Or)
-      this.code.mem(Mem.i32Store, offset)
-    }
+    const { code } = this
+    code.get(this.base)
+    code.mem(Mem.i32Load, STATUS)
+    code.i32(FS)
+    code.op(Op.i32And)
+    code.i32(FS)
+    code.op(Op.i32Ne)
+    code.if()
+    code.get(this.base)
+    code.i32(0)
+    code.call(this.functions.raise)
+    code.end()
   }
 
   giveUpIf(): void {
@@ -184,15 +206,11 @@ export class InterpreterFloats implements FloatOperands {
     code.op(Op.i32And)
     code.op(Op.i32Eqz)
     code.if()
-    test(this.exactness)
+    test(this.functions)
     code.if()
     code.get(this.base)
-    code.get(this.base)
-    code.mem(Mem.i32Load, FCSR)
     code.i32(INEXACT)
-    code.op(Op.i32Or)
-    code.mem(Mem.i32Store, FCSR)
-    this.dirty()
+    code.call(this.functions.raise)
     code.end()
     code.end()
   }

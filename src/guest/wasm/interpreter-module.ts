@@ -20,6 +20,7 @@ import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
 import { addToOddBody, fmaBody, productDiffersBody, sumDiffersBody } from './float-functions.ts'
 import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
+import { raiseBody } from './interpreter-floats.ts'
 import { floatBody, planCases, pushIndex, writeCases } from './interpreter-cases.ts'
 import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
@@ -60,6 +61,7 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   const addToOdd = m.function(m.type([f64, f64], [f64]))
   const productDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
   const sumDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
+  const raise = m.function(m.type([Type.i32, Type.i32], []))
   const float = m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
@@ -73,7 +75,8 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   write(2, addToOddBody)
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
-  const functions = { step, expand, miss, fma, addToOdd, productDiffers, sumDiffers, float }
+  write(2, raiseBody)
+  const functions = { step, expand, miss, fma, addToOdd, productDiffers, sumDiffers, raise, float }
   write(3, (code) => floatBody(code, functions))
   write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
