@@ -21,6 +21,7 @@ import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
+import { RECORD_TABLE_BYTES, RecordPages } from './record-pages.ts'
 import { Surveys } from './survey.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
 import { UNIT_PARAMETERS } from './unit-frame.ts'
@@ -35,13 +36,17 @@ const MAX_BYTES = 12 * 1024 * 1024
 const COUNTERS = 65536
 /** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
 const DEFAULT_THRESHOLD = 6000
+/** Jumps to a place after which its page is given records; fewer if less than eight times as many are hot. */
+const WARM = 128
+/** Of a place where a unit may be: more than any threshold. */
+const UNIT_HERE = 0xffff
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4
 /** Warm places that are tried as the start of a unit. */
 const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
-export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES
+export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES + RECORD_TABLE_BYTES + 128
 
 export interface CodeCacheStats {
   units: number
@@ -92,6 +97,7 @@ export class CodeCache implements StoreWatcher {
   refill: Refill = () => -2
   /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
   readonly enter: (hart: number, budget: number) => number
+  readonly records: RecordPages
   private readonly table: WasmTable
   private readonly map: number
   private readonly rows: Int32Array
@@ -121,6 +127,7 @@ export class CodeCache implements StoreWatcher {
     this.heatTable = memory.scratch.allocate(COUNTERS * 2)
     this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
+    this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
     this.imports = {
@@ -139,8 +146,17 @@ export class CodeCache implements StoreWatcher {
   /** Counts that units have led to code which is no entry of one. @returns whether it is hot by now */
   isHot(host: number): boolean {
     const at = (host >>> 1) & (COUNTERS - 1)
-    this.heats[at] = (this.heats[at] as number) + 1
-    return this.heats[at] === this.threshold
+    const heat = this.heats[at] as number
+    if (heat >= this.threshold) return false
+    this.heats[at] = heat + 1
+    return heat + 1 === this.threshold
+  }
+
+  /** Code at a host address is warm: its page is given records. */
+  warm(host: number): void {
+    const pfn = Math.floor(host / PAGE_SIZE) as Pfn
+    if (pfn === 0 || !this.records.add(pfn)) return
+    this.memory.watch.watch(pfn)
   }
 
   /** What the interpreters below have in common; they look into the code map wherever they jump to. */
@@ -153,9 +169,13 @@ export class CodeCache implements StoreWatcher {
         heat: this.heatTable,
         counters: COUNTERS,
         threshold: this.threshold,
+        warm: Math.max(1, Math.min(WARM, this.threshold >> 3)),
+        records: this.records.table,
+        noRecords: this.records.none,
       }
       const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
-      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions }
+      this.records.reserve()
+      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions, records: this.records }
     }
     return this.parts
   }
@@ -246,6 +266,8 @@ export class CodeCache implements StoreWatcher {
   }
 
   private enlist(unit: TranslatedUnit): void {
+    // An empty row of the code map is 0.
+    if (unit.pfn === 0) throw new KernelBug("code in frame 0, which is nobody's")
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
@@ -262,6 +284,7 @@ export class CodeCache implements StoreWatcher {
     const at = mapRowOffset(host) >> 2
     this.rows[at + (MAP_HOST >> 2)] = host
     this.rows[at + (MAP_TARGET >> 2)] = (slot << SLOT_SHIFT) | entry
+    this.heats[(host >>> 1) & (COUNTERS - 1)] = UNIT_HERE
   }
 
   // Invalidation.
@@ -269,6 +292,7 @@ export class CodeCache implements StoreWatcher {
   frameWatched(_pfn: Pfn): void {}
 
   frameStored(pfn: Pfn): void {
+    this.records.drop(pfn)
     const units = this.byFrame.get(pfn)
     if (units === undefined) return
     this.byFrame.delete(pfn)
@@ -286,6 +310,7 @@ export class CodeCache implements StoreWatcher {
     for (const host of unit.entries) {
       if (this.found.get(host)?.unit !== unit) continue
       this.found.delete(host)
+      this.heats[(host >>> 1) & (COUNTERS - 1)] = 0
       const at = mapRowOffset(host) >> 2
       if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
     }

@@ -18,7 +18,7 @@ import { Access } from '../../hardware/index.ts'
 import { Cell, type Engine, Exit, type ExitReason, type Hart } from '../hart/index.ts'
 import type { HartArea } from '../wasm/hart-area.ts'
 import { WasmInterpreter } from '../wasm/interpreter.ts'
-import { FOUND_UNIT, HOT_CODE } from '../wasm/interpreter-module.ts'
+import { FOUND_UNIT, HOT_CODE, WARM_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
 import type { CodeCache } from './code-cache.ts'
 import { ExitCode } from './unit-abi.ts'
@@ -71,9 +71,10 @@ export class Translator implements Engine {
       }
       if (exit === ExitCode.UNKNOWN && this.find(left < before)) continue
       const reason = below.continue(left) as number
-      if (reason !== FOUND_UNIT && reason !== HOT_CODE) return reason as ExitReason
+      if (reason !== FOUND_UNIT && reason !== HOT_CODE && reason !== WARM_CODE) return reason as ExitReason
       left = area.i32[BUDGET_WORD] as number
       if (reason === HOT_CODE) this.translateHere()
+      else if (reason === WARM_CODE) cache.warm(this.hostOfPc())
     }
     return Exit.INTR
   }

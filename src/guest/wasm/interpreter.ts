@@ -9,7 +9,7 @@ import type { Gvn, WasmModule } from '../../base/index.ts'
 import type { Access } from '../../hardware/index.ts'
 import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
-import { FETCH_FRAME, FETCH_PAGE } from './interpreter-module.ts'
+import { FETCH_FRAME, FETCH_PAGE } from './interpreter-emitter.ts'
 import { KnownMiss } from './known-miss.ts'
 
 /** What the interpreters of one memory have in common. */
@@ -18,6 +18,8 @@ export interface InterpreterParts {
   readonly module: WasmModule
   /** Offset in the memory of a table of `EXPANSIONS_BYTES`, zero at first. */
   readonly expansions: number
+  /** What changes when records of decoded code are dropped, if there are such. */
+  readonly records?: { readonly generation: number }
 }
 
 type Run = (area: number, expansions: number, budget: number) => number
@@ -30,6 +32,7 @@ export class WasmInterpreter implements Engine {
   private readonly reference: Interpreter
   private readonly shared: () => InterpreterParts
   private expansions = 0
+  private records: { readonly generation: number } | undefined = undefined
   /** Made at the first run that generated code can do. */
   private generated: Run | null = null
   /** The reference interpreter has run alone since generated code last did. */
@@ -105,11 +108,12 @@ export class WasmInterpreter implements Engine {
   }
 
   private instantiate(): Run {
-    const { module, expansions } = this.shared()
+    const { module, expansions, records } = this.shared()
     const { memory } = this.area.memory
     const fill = (page: number, access: Access): number => this.fill(page as Gvn, access)
     const step = (): number => this.step()
     this.expansions = expansions
+    this.records = records
     return new Wasm.Instance(module, { umbra: { memory, fill, step } }).exports['run'] as Run
   }
 
@@ -118,7 +122,10 @@ export class WasmInterpreter implements Engine {
     const { area, memory } = this
     const filled = area.fill(page, access)
     if (filled !== 'unknown') return filled ? 1 : 0
+    const before = this.records?.generation
     const base = memory.ask(page, access)
+    // The walk itself may store, to code even.
+    if (this.records?.generation !== before) return 0
     return base >= 0 && area.fillWith(page, access, base) ? 1 : 0
   }
 
