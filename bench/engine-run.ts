@@ -36,6 +36,8 @@ await kernel.run(async () => {
     budget: 1e12,
     vm: { paging: paging === 'shadow' ? 'shadow' : 'two-dimensional' },
     engine: 'reference',
+    // As QEMU does for its guests.
+    hugePages: true,
   })
   const start = performance.now()
   machine.setEngine(engineNamed(name))

@@ -44,7 +44,7 @@ const SCENARIO_NAMES = scenarios.map(({ name }) => name)
 const commands: Command[] = [
   defineCommand({
     name: 'demo',
-    summary: 'three guests on too little memory, under every storm; ends with the verdict',
+    summary: 'five guests on too little memory, under every storm; ends with the verdict',
     details: [
       'Guests in both paging modes, one of them with two harts, check their own memory while the host unmaps, protects, forks, ' +
         'swaps and merges their pages, and every hook sleeps under the one global SRCU. An auditor compares each shadow page, ' +

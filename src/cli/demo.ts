@@ -1,4 +1,4 @@
-/** `umbra demo`: three guests on too little memory, under every storm. */
+/** `umbra demo`: five guests on too little memory, under every storm. */
 import { MiB, PAGE_SIZE } from '../base/index.ts'
 import { Session, injections, stormKinds } from '../check/index.ts'
 import type { AuditLevel, GuestSpec } from '../check/index.ts'

@@ -22,8 +22,6 @@
 import type { Hpa, Hva, Pfn } from '../base/index.ts'
 import { anonVmaPrepare } from './anon-vma.ts'
 import type { Kernel } from './kernel.ts'
-import type { MmuNotifierRange } from '../notifier/index.ts'
-import { PAGE_SIZE } from '../base/index.ts'
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_KSM, PG_SWAPCACHE } from './page.ts'
 import { mkPte, pteMkdirty, pteMkwrite, pteMkyoung, ptePfn, pteSpecial } from './pte.ts'
 import { newAnonPage } from './rmap.ts'
@@ -108,7 +106,7 @@ async function wpPageCopy(vma: Vma, hva: Hva, expected: number, old: Pfn | null)
   const { mm } = vma
   const { kernel } = mm
   const copy = await copyForWrite(vma, hva, old)
-  const range = await openWindow(vma, hva)
+  const range = await mm.openNotifyWindow(hva)
   await mm.pageTableLock.lock()
   const same = mm.pageTable.read(hva) === expected
   if (same) {
@@ -153,13 +151,4 @@ async function copyForWrite(vma: Vma, hva: Hva, old: Pfn | null): Promise<Pfn> {
 export function copyUserPage(kernel: Kernel, to: Pfn, from: Pfn | null): void {
   if (from === null) kernel.memory.zeroFrame(to)
   else kernel.memory.copyFrame(to, from)
-}
-
-/** Range start for one page, unless change_pte is to work without a window. */
-async function openWindow(vma: Vma, hva: Hva): Promise<MmuNotifierRange | null> {
-  const { mm } = vma
-  if (mm.kernel.options.changePte === 'unbracketed') return null
-  const range = mm.range(hva, hva + PAGE_SIZE, 'CLEAR')
-  await mm.invalidateRangeStart(range)
-  return range
 }

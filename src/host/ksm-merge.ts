@@ -15,9 +15,7 @@
  * R1 Contents are compared after the write protection: from then on nobody can change them.
  * R2 A page that anybody but its PTEs refers to (a client, a pin) is not merged.
  */
-import { PAGE_SIZE } from '../base/index.ts'
 import type { Hpa, Hva, Pfn } from '../base/index.ts'
-import type { MmuNotifierRange } from '../notifier/index.ts'
 import { splitHugePmd } from './split-huge-pmd.ts'
 import type { Kernel } from './kernel.ts'
 import { handleMmFault } from './memory.ts'
@@ -74,7 +72,7 @@ export async function mergePage(vma: Vma, hva: Hva, pfn: Pfn, shared: Pfn | null
 /** Under the page lock. @returns the PTE that was set, or 0 when the page must not be merged */
 async function writeProtectPage(vma: Vma, hva: Hva, pfn: Pfn): Promise<number> {
   const { mm } = vma
-  const range = await openWindow(vma, hva)
+  const range = await mm.openNotifyWindow(hva)
   await mm.pageTableLock.lock()
   const slot = slotThatMaps(vma, hva, pfn)
   const pte = slot === -1 ? 0 : await writeProtectPte(vma, hva, slot, pfn)
@@ -121,7 +119,7 @@ function makeStable(kernel: Kernel, pfn: Pfn): boolean {
 async function replacePage(vma: Vma, hva: Hva, pfn: Pfn, shared: Pfn, expected: number): Promise<boolean> {
   const { mm } = vma
   const { pages, swap, allocator } = mm.kernel
-  const range = await openWindow(vma, hva)
+  const range = await mm.openNotifyWindow(hva)
   await mm.pageTableLock.lock()
   const same = mm.pageTable.read(hva) === expected
   if (same) {
@@ -136,13 +134,6 @@ async function replacePage(vma: Vma, hva: Hva, pfn: Pfn, shared: Pfn, expected: 
   mm.pageTableLock.unlock()
   if (range !== null) await mm.invalidateRangeEnd(range)
   return same
-}
-
-async function openWindow(vma: Vma, hva: Hva): Promise<MmuNotifierRange | null> {
-  if (vma.mm.kernel.options.changePte === 'unbracketed') return null
-  const range = vma.mm.range(hva, hva + PAGE_SIZE, 'CLEAR')
-  await vma.mm.invalidateRangeStart(range)
-  return range
 }
 
 /** Gives the VMA a page of its own where it maps a shared one (Linux: break_ksm). Under the mmap lock. */

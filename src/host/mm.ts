@@ -284,6 +284,14 @@ export class Mm implements NotifierMm {
     return pte
   }
 
+  /** Range start for the page that is about to get another PTE, unless change_pte is to work without a window. */
+  async openNotifyWindow(hva: Hva): Promise<MmuNotifierRange | null> {
+    if (this.kernel.options.changePte === 'unbracketed') return null
+    const range = this.range(hva, hva + PAGE_SIZE, 'CLEAR')
+    await this.invalidateRangeStart(range)
+    return range
+  }
+
   /**
    * Tells the clients of a new PTE, then sets it: a client never shows the old page after a host thread could write the
    * new one. Under the page-table lock, with the old PTE cleared and flushed.

@@ -28,7 +28,7 @@ export const INVARIANT_TEXT: Readonly<Record<Invariant, string>> = {
   I12: 'guest fences hold on every hart before they report done',
   I13: 'no sleep where sleep is forbidden',
   I14: 'references balance',
-  I15: 'footprint stays in its bounds',
+  I15: 'memory and faults stay in their bounds',
 }
 
 const seconds = (nanoseconds: number): string => (nanoseconds === 0 ? '' : timeText(nanoseconds))

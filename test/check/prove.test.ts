@@ -63,6 +63,10 @@ test('a proof of a shipped scenario says how many states there are, and bounds a
   t.regex(few.words!, /^no violation within \d preemptions? \(\d+ states?\)$/)
 })
 
+test('a write-protection whose flush is on its way is right in every state between', async (t) => {
+  t.is((await prove(shipped('dirty-log-vs-writer'), { states: 300 })).found, null)
+})
+
 test('an open choice is tried in each of its values, and the finding repeats natively', async (t) => {
   const { found } = await prove(lowered.small['choice']!)
   const run = await small['choice']!.run(replay(decodeSchedule(found!.schedule)))

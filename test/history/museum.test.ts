@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import {
+  Coverage,
   chains,
   clearWithinBound,
   equivalentMutants,
@@ -13,8 +14,10 @@ import {
   replayExhibit,
   searchBounded,
   shortestOf,
+  withBug,
 } from '../../src/check/index.ts'
-import type { Exhibit, Fate, Mutant } from '../../src/check/index.ts'
+import type { Exhibit, Fate, Mutant, Scenario, Worked } from '../../src/check/index.ts'
+import { random } from '../../src/sched/index.ts'
 import { museumText } from '../docs/museum-text.ts'
 import { ROOT, readText } from '../docs/sources.ts'
 
@@ -101,6 +104,21 @@ for (const { name, reason, scenarios } of equivalentMutants) {
     }
   })
 }
+
+/** How often change_pte rewrote an spte in ten random schedules. */
+async function rewrites(scenario: Scenario): Promise<Worked> {
+  const coverage = new Coverage()
+  for (let seed = 1; seed <= 10; seed++) await coverage.watch(scenario).run(random(seed))
+  return coverage.data().work.find(({ what }) => what === 'change_pte rewrites an spte')!
+}
+
+test.serial('change_pte inside a window never rewrites an spte; without one it does in every schedule', async (t) => {
+  const vacuous = exhibits.find(({ name }) => name === 'change-pte-made-vacuous')!
+  const [without, inside] = [await rewrites(vacuous.scenario), await rewrites(withBug(vacuous))]
+  t.is(without.did, without.tried)
+  t.is(inside.did, 0)
+  t.true(without.tried === 10 && inside.tried > 0)
+})
 
 test.serial('the three claims of the global SRCU, measured', async (t) => {
   const { bytes, histograms, rcuCaughtAfter, srcuClean, waits, waitsAsClaimed } = await measureGlobalSrcu()

@@ -7,7 +7,8 @@ import type { World } from '../world.ts'
 
 // Pages of guest memory: three tables of Sv39, then two pages of data.
 const ROOT = 0
-const MIDDLE = 1
+/** Its first entry points to the leaves. */
+export const MIDDLE = 1
 /** Its first entry maps guest virtual page 0. */
 export const LEAVES = 2
 export const DATA = 3

@@ -1,6 +1,7 @@
 /** museum: bugs of real kernels, and that the auditor finds them. */
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
+import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
 import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
@@ -13,6 +14,7 @@ import { guestTableFamily } from './guest-table-bugs.ts'
 import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
 import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
 import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
+import { linkBeforeSync } from './link-before-sync.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
@@ -51,6 +53,7 @@ export const exhibits: readonly Exhibit[] = [
   failedStartNoEnd,
   blockableInNonblockable,
   setPteFirst,
+  changePteMadeVacuous,
   intervalRemoveUnlockedRead,
   slotSwapInsideWindow,
   staleRoot,
@@ -65,6 +68,7 @@ export const exhibits: readonly Exhibit[] = [
   youngAskedTooLate,
   ...dirtyLogFamily,
   ...guestTableFamily,
+  linkBeforeSync,
   iteratorAdvancesAfterYield,
   foreignRefcount,
   slotCacheAfterDelete,

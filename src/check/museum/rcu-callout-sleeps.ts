@@ -66,6 +66,7 @@ export const rcuCalloutSleeps: Exhibit = {
   breaks: 'I5',
   schedules: 10,
   shortest: { preemptions: 0, steps: 20 },
+  leadsTo: 'change-pte-made-vacuous',
   scenario: munmapAgainstUnregister,
   bug: { kernel: RcuKernel },
 }

@@ -40,6 +40,8 @@ export interface MachineOptions {
   readonly program: Uint8Array
   /** Bytes of RAM, a multiple of the page size. Default 16 MiB. */
   readonly memory?: number
+  /** Whether the host may back RAM with 2 MiB pages, as a VMM asks for with MADV_HUGEPAGE. Default false. */
+  readonly hugePages?: boolean
   /** Default 1, at most 32. */
   readonly harts?: number
   /** How the VM's memory is paged; all options of `Vm`. Default two-dimensional. */
@@ -142,6 +144,7 @@ export class Machine {
     let engines: Engines | null = null
     try {
       const ram = options.process?.ram ?? (await mm.mmap({ length, prot: 'rw' }))
+      if (options.hugePages === true) await mm.madvise(ram.start, length, 'hugepage')
       vm = await (options.vmClass ?? Vm).create(mm, options.vm)
       await vm.setMemslot({ id: 0, gpa: RAM_BASE, length, hva: ram.start })
       engines = new Engines(vm.memory, options.harts ?? 1, options.threshold)

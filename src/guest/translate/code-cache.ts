@@ -76,9 +76,6 @@ interface TranslatedUnit {
 const isEntryOf = (unit: Unit, offset: number): boolean =>
   offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
-/** `refill(low, high, kind)` of the unit that runs. */
-export type Refill = (low: number, high: number, kind: number) => number
-
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
@@ -91,10 +88,6 @@ export class CodeCache implements StoreWatcher {
     droppedUnits: 0,
     evictedBatches: 0,
   }
-  /** Changes whenever code is dropped. */
-  generation = 0
-  /** What a unit asks on a miss; of the hart that runs. */
-  refill: Refill = () => -2
   /** `enter(hart, budget)`: runs from the pc in the area on, and answers an `ExitCode`. */
   readonly enter: (hart: number, budget: number) => number
   readonly records: RecordPages
@@ -130,10 +123,7 @@ export class CodeCache implements StoreWatcher {
     this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
-    this.imports = {
-      memory: memory.memory,
-      refill: (low: number, high: number, kind: number) => this.refill(low, high, kind),
-    }
+    this.imports = { memory: memory.memory }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
   }
@@ -315,7 +305,6 @@ export class CodeCache implements StoreWatcher {
       if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
     }
     this.table.set(unit.slot, null)
-    this.generation++
     this.stats.droppedUnits++
   }
 
@@ -353,13 +342,11 @@ export class CodeCache implements StoreWatcher {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
-    const refillType = builder.type([Type.i32, Type.i32, Type.i32], [Type.i32])
-    const refill = builder.importFunction('u', 'refill', refillType)
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit, { refill }).write()
+      new UnitWriter(code, unit).write()
       builder.end(code)
     }
     return builder.finish()

@@ -4,7 +4,8 @@
  * ```
  *  enter(budget) -> units, from one to the next, until
  *    UNKNOWN  no unit at pc: translated when it is hot
- *    STEP     an instruction, or an access that did not succeed at once, for the tier below
+ *    STEP     an instruction for the tier below
+ *    ACCESS   an access that the fast TLB does not answer
  *    BUDGET   less is left than the next block needs
  *  then the WebAssembly interpreter, until it reaches an entry of a unit, or hot code, or the budget is spent
  * ```
@@ -13,7 +14,6 @@
  *    that is asked of the hart's memory.
  * R2 While somebody follows accesses or records stores, the reference interpreter runs.
  */
-import type { Gvn } from '../../base/index.ts'
 import { Access } from '../../hardware/index.ts'
 import { Cell, type Engine, Exit, type ExitReason, type Hart } from '../hart/index.ts'
 import type { HartArea } from '../wasm/hart-area.ts'
@@ -36,7 +36,6 @@ export class Translator implements Engine {
   private readonly below: WasmInterpreter
   private readonly halves: Int32Array
   private readonly doubles: Float64Array
-  private readonly refill = (low: number, high: number, kind: number): number => this.translateAccess(low, high, kind)
 
   /** @param area attached to the TLBs of the hart's memory; the hart's state is in it */
   constructor(hart: Hart, area: HartArea, cache: CodeCache) {
@@ -55,7 +54,6 @@ export class Translator implements Engine {
   run(budget: number): ExitReason {
     const { area, below, cache } = this
     if (!below.begin()) return below.byReference(budget)
-    cache.refill = this.refill
     cache.tick()
     let left = budget
     while (left > 0) {
@@ -113,18 +111,5 @@ export class Translator implements Engine {
     const page = ((halves[PC_HIGH] as number) >>> 0) * PAGES_PER_HIGH + (low >>> 12)
     if (area.execute.lookup(page) < 0 && area.fill(page, Access.execute) !== true) return -1
     return area.execute.lookup(page) + (low & 0xfff)
-  }
-
-  /** @returns the host address, or -1: the instruction is for the tier below */
-  private translateAccess(low: number, high: number, kind: number): number {
-    const { area, below, cache } = this
-    const size = kind >> 1
-    if ((low & (size - 1)) !== 0) return -1
-    const page = (high >>> 0) * PAGES_PER_HIGH + (low >>> 12)
-    const { generation } = cache
-    const store = (kind & 1) !== 0
-    // The walk itself may store, to code even.
-    if (below.fill(page as Gvn, store ? Access.write : Access.read) === 0 || cache.generation !== generation) return -1
-    return (store ? area.write : area.read).lookup(page) + (low & 0xfff)
   }
 }

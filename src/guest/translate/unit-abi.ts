@@ -25,6 +25,8 @@ export const ExitCode = {
   BUDGET: 1,
   /** The instruction at pc is for the tier below. */
   STEP: 2,
+  /** The access at pc is not one that the fast TLB answers. */
+  ACCESS: 3,
 } as const
 
 export const MAP_ROWS = 65536
@@ -36,6 +38,3 @@ export const SLOT_SHIFT = 12
 
 /** Offset in the map of the row of a host address. */
 export const mapRowOffset = (host: number): number => ((host >>> 1) & (MAP_ROWS - 1)) << MAP_ROW_SHIFT
-
-/** What `refill` is told besides the address: bit 0 a store, the size from bit 1 on. */
-export const refillKind = (store: boolean, size: number): number => (store ? 1 : 0) | (size << 1)

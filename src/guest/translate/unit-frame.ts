@@ -124,7 +124,7 @@ export class UnitFrame {
 
   /** Leaves the instruction at hand to the tier below, without effect so far. */
   giveUp(): void {
-    this.leaveAt(ExitCode.STEP, this.offset, this.tail)
+    this.leaveAt(ExitCode.ACCESS, this.offset, this.tail)
   }
 
   /** Leaves from the end of the block at hand for the address on the stack. */

@@ -4,15 +4,15 @@
  * An access probes the fast TLB, or, off a base register that is used more than once, first the page that its last access
  * went to.
  *
- * R1 What does not hit asks `refill`, and if that has no answer the unit is left at the instruction, which has had no effect.
- * R2 A remembered page is good until rows of the fast TLBs may go, which happens in `refill` and outside the function only.
+ * R1 What does not hit leaves the unit at the instruction, which has had no effect: the tier below executes it, and fills.
+ *    Nothing is called in here, so everything that a loop needs can stay in the machine's registers.
+ * R2 A remembered page is good as long as the unit runs: rows of the fast TLBs go outside of it only.
  */
 import { Access } from '../../hardware/index.ts'
 import type { AccessSize } from '../isa/index.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
-import { refillKind } from './unit-abi.ts'
 import { HART, type UnitFrame } from './unit-frame.ts'
 
 const PAGE_MASK = -4096
@@ -31,34 +31,24 @@ interface KnownPage {
 
 export class UnitMemory {
   private readonly frame: UnitFrame
-  /** Index of the function `(low, high, kind) -> host address or -1`. */
-  private readonly refill: number
   private address = 0
   private row = 0
-  private host = 0
-  private readContext = 0
-  private writeContext = 0
   private pages: readonly KnownPage[] = []
 
-  constructor(frame: UnitFrame, refill: number) {
+  constructor(frame: UnitFrame) {
     this.frame = frame
-    this.refill = refill
   }
 
-  /** Declares the locals and loads what accesses need. */
+  /** Declares the locals that accesses need. */
   begin(): void {
-    const { code, unit } = this.frame
+    const { code } = this.frame
     this.address = code.local(Type.i64)
-    this.readContext = code.local(Type.i64)
-    this.writeContext = code.local(Type.i64)
     this.row = code.local(Type.i32)
-    this.host = code.local(Type.i32)
     this.planPages()
-    this.forgetPages()
-    const does = (kind: number): boolean =>
-      unit.blocks.some(({ instructions }) => instructions.some(({ survey }) => survey.kind === kind))
-    if (does(Kind.LOAD)) this.loadContext(Word.contextRead, this.readContext)
-    if (does(Kind.STORE)) this.loadContext(Word.contextWrite, this.writeContext)
+    for (const { tag } of this.pages) {
+      code.i64(-1)
+      code.set(tag)
+    }
   }
 
   load(size: AccessSize, signed: boolean): void {
@@ -71,13 +61,6 @@ export class UnitMemory {
     this.probe(Access.write, size)
     this.frame.get(this.frame.now.rs2)
     this.frame.code.mem(storeOperator(size))
-  }
-
-  private loadContext(word: number, local: number): void {
-    const { code } = this.frame
-    code.get(HART)
-    code.mem(Mem.i64Load, word)
-    code.set(local)
   }
 
   /** Pushes the offset of the row, in a fast TLB, of the page of the address on the stack. */
@@ -102,6 +85,11 @@ export class UnitMemory {
     if (known < 0) {
       code.set(this.address)
       this.probeTable(access, size)
+      code.get(this.row)
+      code.mem(Mem.i32Load, tableOf(access) + ROW_ADDEND)
+      code.get(this.address)
+      code.op(Op.i32WrapI64)
+      code.op(Op.i32Add)
       return
     }
     const { tag, addend } = this.pages[known] as KnownPage
@@ -112,9 +100,8 @@ export class UnitMemory {
     code.op(Op.i64Ne)
     code.if()
     this.probeTable(access, size)
-    code.get(this.address)
-    code.op(Op.i32WrapI64)
-    code.op(Op.i32Sub)
+    code.get(this.row)
+    code.mem(Mem.i32Load, tableOf(access) + ROW_ADDEND)
     code.set(addend)
     code.get(this.address)
     code.i64(PAGE_MASK)
@@ -127,53 +114,25 @@ export class UnitMemory {
     code.op(Op.i32Add)
   }
 
-  /** Pushes the host address of `address`, by the fast TLB or else by `refill`, which may make it forget rows. */
+  /** Leaves the unit unless the fast TLB has a row for `address`; `row` is where. */
   private probeTable(access: Access, size: AccessSize): void {
     const { code } = this.frame
-    const table = access === Access.read ? FAST_READ : FAST_WRITE
     code.get(this.address)
     this.rowIndex()
     code.get(HART)
     code.op(Op.i32Add)
     code.tee(this.row)
-    code.mem(Mem.i64Load, table + ROW_TAG)
+    code.mem(Mem.i64Load, tableOf(access) + ROW_TAG)
     code.get(this.address)
     code.i64(PAGE_MASK | (size - 1))
     code.op(Op.i64And)
-    code.get(access === Access.read ? this.readContext : this.writeContext)
+    code.get(HART)
+    code.mem(Mem.i64Load, access === Access.read ? Word.contextRead : Word.contextWrite)
     code.op(Op.i64Or)
-    code.op(Op.i64Eq)
-    code.if(Type.i32)
-    code.get(this.row)
-    code.mem(Mem.i32Load, table + ROW_ADDEND)
-    code.get(this.address)
-    code.op(Op.i32WrapI64)
-    code.op(Op.i32Add)
-    code.else()
-    code.get(this.address)
-    code.op(Op.i32WrapI64)
-    code.get(this.address)
-    code.i64(32)
-    code.op(Op.i64ShrU)
-    code.op(Op.i32WrapI64)
-    code.i32(refillKind(access === Access.write, size))
-    code.call(this.refill)
-    code.tee(this.host)
-    code.i32(0)
-    code.op(Op.i32LtS)
+    code.op(Op.i64Ne)
     code.if()
     this.frame.giveUp()
     code.end()
-    this.forgetPages()
-    code.get(this.host)
-    code.end()
-  }
-
-  private forgetPages(): void {
-    for (const { tag } of this.pages) {
-      this.frame.code.i64(-1)
-      this.frame.code.set(tag)
-    }
   }
 
   /** Base registers of more than one access, by how often they are used: their last page is remembered. */
@@ -197,6 +156,8 @@ export class UnitMemory {
     }))
   }
 }
+
+const tableOf = (access: Access): number => (access === Access.read ? FAST_READ : FAST_WRITE)
 
 function loadOperator(size: AccessSize, signed: boolean): MemoryOperator {
   if (size === 8) return Mem.i64Load

@@ -11,23 +11,17 @@ import { UnitFlow } from './unit-flow.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { UnitMemory } from './unit-memory.ts'
 
-/** Indexes that the module's imports have in every module of units. */
-export interface UnitImports {
-  /** `(low, high, kind) -> host address or -1`. */
-  readonly refill: number
-}
-
 export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   private readonly frame: UnitFrame
   private readonly flow: UnitFlow
   private readonly memory: UnitMemory
 
   /** @param code a function that was begun with `UNIT_PARAMETERS` */
-  constructor(code: Code, unit: Unit, imports: UnitImports) {
+  constructor(code: Code, unit: Unit) {
     super(code)
     this.frame = new UnitFrame(code, unit)
     this.flow = new UnitFlow(this.frame, () => this.frame.now.semantics(this))
-    this.memory = new UnitMemory(this.frame, imports.refill)
+    this.memory = new UnitMemory(this.frame)
   }
 
   /** Writes the function's body. */

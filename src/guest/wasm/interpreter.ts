@@ -87,10 +87,7 @@ export class WasmInterpreter implements Engine {
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
-  /**
-   * One instruction of a run that has begun, by the reference: it is told of a miss that `fill` has just had, which a
-   * second try would not repeat. @returns 0 to go on, or the reason to leave
-   */
+  /** One instruction of a run that has begun, by the reference. @returns 0 to go on, or the reason to leave */
   single(): ExitReason | 0 {
     this.forgetFetchPage()
     return this.step()
@@ -118,7 +115,7 @@ export class WasmInterpreter implements Engine {
   }
 
   /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
-  fill(page: Gvn, access: Access): number {
+  private fill(page: Gvn, access: Access): number {
     const { area, memory } = this
     const filled = area.fill(page, access)
     if (filled !== 'unknown') return filled ? 1 : 0

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { MiB } from '../../../src/base/index.ts'
 import { Assembler, Machine, ROWS, encode } from '../../../src/guest/index.ts'
-import type { MachineOptions, Row } from '../../../src/guest/index.ts'
+import type { MachineOptions, Operands, Row } from '../../../src/guest/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
 
 export const BASE = 0x8000_0000
@@ -55,9 +55,14 @@ export function elf(image: Uint8Array, address: number, entry: number): Uint8Arr
 const NEVER = new Set(['wfi', 'sret', 'ecall', 'ebreak', 'c.ebreak'])
 const PLAIN: readonly Row[] = ROWS.filter((row) => !NEVER.has(row.name) && !row.name.startsWith('csr'))
 const BRANCHES: readonly Row[] = ROWS.filter((row) => /^(?:b|c\.b|jal$|c\.j$)/.test(row.name))
+const SSTATUS = 0x100
+const FCSR = 3
 const MEMORY_ROWS: readonly Row[] = ROWS.filter((row) => /^(?:c\.)?(?:l[bhwd]u?|s[bhwd])(?:sp)?$/.test(row.name))
 
-/** A handler that goes on behind the instruction that trapped; data registers; then random instructions in two pages. */
+/**
+ * A handler that goes on behind the instruction that trapped; data registers; numbers in the floating-point registers; then
+ * random instructions in two pages.
+ */
 export function randomProgram(seed: number): Uint8Array {
   const dice = new Dice(seed)
   const asm = new Assembler()
@@ -89,6 +94,17 @@ export function randomProgram(seed: number): Uint8Array {
   put(asm.word('csrrw', { rd: 0, rs1: 31, imm: 0x141 }))
   put(asm.word('sret'))
   at = CODE
+  // Off in some, so that what needs it traps.
+  if (seed % 4 !== 0) {
+    put(asm.word('lui', { rd: 30, imm: dice.of([0x2000, 0x6000]) }))
+    put(asm.word('csrrs', { rd: 0, rs1: 30, imm: SSTATUS }))
+    put(asm.word('csrrwi', { rd: 0, rs1: dice.of([1, 1, 1, 0]), imm: FCSR }))
+    for (let register = 0; register < 30; register++) {
+      const row = dice.of(['fcvt.d.w', 'fcvt.d.w', 'fcvt.s.w', 'fcvt.d.lu', 'fmv.d.x'])
+      const rounds = row.startsWith('fcvt') ? { rm: 0 } : {}
+      put(asm.word(row, { rd: register, rs1: dice.of([5, 6, 7, 14, 15, 16, 17]), ...rounds }))
+    }
+  }
   const noise = dice.roll(4) === 0
   while (at < CODE + CODE_BYTES - 8) {
     const kind = dice.roll(20)
@@ -109,6 +125,8 @@ export function randomProgram(seed: number): Uint8Array {
           rd: row.length === 2 ? 8 + dice.roll(8) : dice.roll(30),
           rs1: compressed,
           rs2: compressed & 1 ? 8 + dice.roll(8) : 9,
+          rs3: dice.roll(30),
+          rm: dice.of([0, 0, 7, 7, 1, 2, 3, 4]),
           imm,
         }
         put(encode(row, keepOnly(row, operands)), row.length)
@@ -123,10 +141,11 @@ export function randomProgram(seed: number): Uint8Array {
   return elf(image, BASE, BASE)
 }
 
-const keepOnly = (row: Row, operands: Record<'rd' | 'rs1' | 'rs2' | 'imm', number>): typeof operands =>
+/** Those of the operands that the row's format has. */
+export const keepOnly = (row: Row, operands: Partial<Operands>): Partial<Operands> =>
   Object.fromEntries(
     Object.entries(operands).filter(([name]) => (row.format as unknown as Record<string, unknown>)[name] !== undefined),
-  ) as typeof operands
+  )
 
 export interface Outcome {
   readonly cause: string
