@@ -12,18 +12,19 @@
  * R3 Code is thrown away by batches, oldest first, when slots or bytes run out.
  */
 import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
-import type { Pfn, WasmTable } from '../../base/index.ts'
+import type { Pfn, WasmModule, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { InterpreterParts } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, interpreterModule } from '../wasm/interpreter-module.ts'
+import type { InterpreterParts, Run } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
 import { RECORD_TABLE_BYTES, RecordPages } from './record-pages.ts'
 import { Surveys } from './survey.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
+import { tiersModule } from './tiers.ts'
 import { UNIT_PARAMETERS } from './unit-frame.ts'
 import { UnitWriter } from './unit-writer.ts'
 
@@ -38,8 +39,6 @@ const COUNTERS = 65536
 const DEFAULT_THRESHOLD = 6000
 /** Jumps to a place after which its page is given records; fewer if less than eight times as many are hot. */
 const WARM = 128
-/** Of a place where a unit may be: more than any threshold. */
-const UNIT_HERE = 0xffff
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4
@@ -103,6 +102,7 @@ export class CodeCache implements StoreWatcher {
   private readonly heats: Uint16Array
   private readonly threshold: number
   private parts: InterpreterParts | null = null
+  private tiers: WasmModule | null = null
   /** Hot code that is not translated yet, and the runs since the last one was found. */
   private pending: number[] = []
   private age = 0
@@ -111,7 +111,7 @@ export class CodeCache implements StoreWatcher {
   private nextSlot = 0
   private readonly imports: Record<string, unknown>
 
-  /** @param threshold jumps to a place after which it is translated. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
+  /** @param threshold jumps to a place after which it is translated, below `UNIT_HERE`. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
   constructor(memory: PhysicalMemory, threshold: number = DEFAULT_THRESHOLD) {
     this.memory = memory
     this.threshold = threshold
@@ -131,15 +131,6 @@ export class CodeCache implements StoreWatcher {
   /** Bytes of the modules that are kept. */
   get bytes(): number {
     return this.liveBytes
-  }
-
-  /** Counts that units have led to code which is no entry of one. @returns whether it is hot by now */
-  isHot(host: number): boolean {
-    const at = (host >>> 1) & (COUNTERS - 1)
-    const heat = this.heats[at] as number
-    if (heat >= this.threshold) return false
-    this.heats[at] = heat + 1
-    return heat + 1 === this.threshold
   }
 
   /** Code at a host address is warm: its page is given records. */
@@ -350,6 +341,13 @@ export class CodeCache implements StoreWatcher {
       builder.end(code)
     }
     return builder.finish()
+  }
+
+  /** Joins the dispatcher and a hart's interpreter. */
+  joinTiers(interpret: Run): Run {
+    this.tiers ??= new Wasm.Module(tiersModule())
+    const imports = { t: { memory: this.memory.memory, enter: this.enter, interpret } }
+    return new Wasm.Instance(this.tiers, imports).exports['run'] as Run
   }
 
   private makeEnter(): (hart: number, budget: number) => number {

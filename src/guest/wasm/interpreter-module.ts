@@ -34,8 +34,9 @@ import {
 import { FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op, Type } from './opcodes.ts'
 
-/** The interpreter's own words: i32 budget at first, budget up to which instret is up to date, place of the expansions. */
-const FIRST: number = FETCH_FRAME + 4
+/** Word that says where no unit is looked for: while so much budget is left. Whoever calls `run` sets it. */
+export const NOT_BEFORE: number = FETCH_FRAME + 4
+/** The interpreter's own words: i32 budget up to which instret is up to date, place of the expansions. */
 const MARK: number = FETCH_FRAME + 8
 const EXPANSIONS: number = FETCH_FRAME + 12
 
@@ -53,10 +54,17 @@ interface Case {
   label: number
 }
 
-/** Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot, or warm. */
+/**
+ * Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot, or warm; there may
+ * be a unit that the map has lost.
+ */
 export const FOUND_UNIT = 1000
 export const HOT_CODE = 1001
 export const WARM_CODE = 1002
+export const LOST_CODE = 1003
+/** Counter of a place where a unit is; it rises from there when the map knows of none, and is put back when it is full. */
+export const UNIT_HERE = 0xff00
+const FULL = 0x10000
 
 /**
  * A record is what an instruction of a page came to: its 32-bit form, and behind it `index | RECORDED`, negative if it
@@ -184,7 +192,6 @@ class Dispatcher {
   write(): void {
     const { code, frame } = this
     for (const [word, local] of [
-      [FIRST, this.left],
       [MARK, this.left],
       [EXPANSIONS, 1],
     ] as const) {
@@ -370,14 +377,14 @@ class Dispatcher {
   }
 
   /**
-   * Leaves if translated code can go on at `at`, or when code there gets warm or hot; not before an instruction was tried.
-   * Counters stay at what is hot, and are beyond it where a unit may be.
+   * Leaves if translated code can go on at `at`, or when code there gets warm or hot. What is hot and no unit is not
+   * counted on.
    */
   private lookForUnit(hooks: UnitHooks): void {
     const { code, frame, scratch, recordAt: counter } = this
     code.get(this.left)
     code.get(frame.base)
-    code.mem(Mem.i32Load, FIRST)
+    code.mem(Mem.i32Load, NOT_BEFORE)
     code.op(Op.i32Ne)
     code.if()
     this.rowOf(frame.at, 1, hooks.heat, hooks.counters, 1)
@@ -418,6 +425,23 @@ class Dispatcher {
     code.get(scratch)
     code.mem(Mem.i32Store16)
     this.leaveFor(HOT_CODE)
+    code.end()
+    code.get(scratch)
+    code.i32(UNIT_HERE)
+    code.op(Op.i32GtU)
+    code.if()
+    code.get(scratch)
+    code.i32(FULL)
+    code.op(Op.i32Eq)
+    code.if()
+    code.get(counter)
+    code.i32(UNIT_HERE)
+    code.mem(Mem.i32Store16)
+    this.leaveFor(LOST_CODE)
+    code.end()
+    code.get(counter)
+    code.get(scratch)
+    code.mem(Mem.i32Store16)
     code.end()
     code.end()
     code.end()

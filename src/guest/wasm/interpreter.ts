@@ -22,7 +22,8 @@ export interface InterpreterParts {
   readonly records?: { readonly generation: number }
 }
 
-type Run = (area: number, expansions: number, budget: number) => number
+/** Of interpreter-module.ts: answers its reasons too, if the module was made with hooks. */
+export type Run = (area: number, expansions: number, budget: number) => number
 
 export class WasmInterpreter implements Engine {
   static readonly opaque = true
@@ -78,19 +79,18 @@ export class WasmInterpreter implements Engine {
     return this.reference.run(budget)
   }
 
-  /** Goes on with a run that has begun. @returns `FOUND_UNIT` and `HOT_CODE` too, if the module was made with hooks */
-  continue(budget: number): ExitReason {
+  /** The generated code, for an engine that goes on with a run that has begun; and its second argument. */
+  generatedRun(): { readonly run: Run; readonly expansions: number } {
+    this.generated ??= this.instantiate()
+    return { run: this.generated, expansions: this.expansions }
+  }
+
+  private continue(budget: number): ExitReason {
     const { area } = this
     this.generated ??= this.instantiate()
     this.forgetFetchPage()
     const reason = this.generated(area.base, this.expansions, budget)
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
-  }
-
-  /** One instruction of a run that has begun, by the reference. @returns 0 to go on, or the reason to leave */
-  single(): ExitReason | 0 {
-    this.forgetFetchPage()
-    return this.step()
   }
 
   fenceI(): void {
