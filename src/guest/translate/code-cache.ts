@@ -17,7 +17,7 @@ import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
 import type { InterpreterParts, Run } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
+import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery, type Unit } from './discover.ts'
@@ -37,15 +37,19 @@ const MAX_BYTES = 12 * 1024 * 1024
 const COUNTERS = 65536
 /** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
 const DEFAULT_THRESHOLD = 6000
-/** Jumps to a place after which its page is given records; fewer if less than eight times as many are hot. */
-const WARM = 128
+/** Jumps to a place, and to a page, after which the page is given records; fewer if less than eight times as many are hot. */
+const WARM = 1024
+const WARM_ENTRIES = 128
+/** Runs after which jumps to pages count half: code that is executed once shall never be warm. */
+const HALF_LIFE = 64
 /** Units in a module at most, and runs that hot code waits for company. */
 const MAX_BATCH = 16
 const PATIENCE = 4
 /** Warm places that are tried as the start of a unit. */
 const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
-export const CODE_CACHE_BYTES: number = MAP_BYTES + COUNTERS * 2 + EXPANSIONS_BYTES + RECORD_TABLE_BYTES + 128
+export const CODE_CACHE_BYTES: number =
+  MAP_BYTES + (COUNTERS + PAGE_COUNTERS) * 2 + EXPANSIONS_BYTES + RECORD_TABLE_BYTES + 128
 
 export interface CodeCacheStats {
   units: number
@@ -100,6 +104,9 @@ export class CodeCache implements StoreWatcher {
   private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
   private readonly heatTable: number
   private readonly heats: Uint16Array
+  private readonly entriesTable: number
+  private readonly entries: Uint16Array
+  private ticks = 0
   private readonly threshold: number
   private parts: InterpreterParts | null = null
   private tiers: WasmModule | null = null
@@ -119,6 +126,8 @@ export class CodeCache implements StoreWatcher {
     this.map = memory.scratch.allocate(MAP_BYTES)
     this.heatTable = memory.scratch.allocate(COUNTERS * 2)
     this.heats = new Uint16Array(memory.memory.buffer, this.heatTable, COUNTERS)
+    this.entriesTable = memory.scratch.allocate(PAGE_COUNTERS * 2)
+    this.entries = new Uint16Array(memory.memory.buffer, this.entriesTable, PAGE_COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
@@ -143,6 +152,7 @@ export class CodeCache implements StoreWatcher {
   /** What the interpreters below have in common; they look into the code map wherever they jump to. */
   interpreter(): InterpreterParts {
     if (this.parts === null) {
+      const warm = Math.max(1, Math.min(WARM, this.threshold >> 3))
       const hooks = {
         map: this.map,
         rows: MAP_ROWS,
@@ -150,7 +160,9 @@ export class CodeCache implements StoreWatcher {
         heat: this.heatTable,
         counters: COUNTERS,
         threshold: this.threshold,
-        warm: Math.max(1, Math.min(WARM, this.threshold >> 3)),
+        warm,
+        entries: this.entriesTable,
+        warmEntries: Math.min(WARM_ENTRIES, warm),
         records: this.records.table,
         noRecords: this.records.none,
       }
@@ -185,6 +197,10 @@ export class CodeCache implements StoreWatcher {
 
   /** A run begins: what is hot does not wait for ever. */
   tick(): void {
+    if (++this.ticks === HALF_LIFE) {
+      this.ticks = 0
+      for (let at = 0; at < PAGE_COUNTERS; at++) this.entries[at] = (this.entries[at] as number) >> 1
+    }
     if (this.pending.length > 0 && ++this.age >= PATIENCE) this.flush()
   }
 

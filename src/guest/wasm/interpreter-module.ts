@@ -74,6 +74,7 @@ export const RECORD_BYTES = 8
 export const RECORD_PAGE_BYTES: number = (4096 / 2 + 2) * RECORD_BYTES
 const RECORD_SCALE = 2
 const RECORDED = 0x400
+export const PAGE_COUNTERS = 4096
 /** A row of the table of pages with records: host address of the frame, -1 for none, and where its records are. */
 export const RECORD_ROWS = 1024
 export const RECORD_ROW_BYTES = 8
@@ -90,6 +91,9 @@ export interface UnitHooks {
   readonly threshold: number
   /** Jumps to a place after which its page is warm. */
   readonly warm: number
+  /** Offset of `PAGE_COUNTERS` 16-bit counters, by frame, of jumps to a page without records; so many make it warm. */
+  readonly entries: number
+  readonly warmEntries: number
   /** Offsets of the table of pages with records, direct mapped by frame, and of a page of records that are all 0. */
   readonly records: number
   readonly noRecords: number
@@ -449,7 +453,7 @@ class Dispatcher {
 
   /** The records of the frame, if there are some. */
   private findRecords(hooks: UnitHooks): void {
-    const { code, frame, scratch, records } = this
+    const { code, frame, scratch, records, recordAt: counter } = this
     this.rowOf(frame.frame, 12, hooks.records, RECORD_ROWS, 3)
     code.tee(scratch)
     code.mem(Mem.i32Load)
@@ -459,6 +463,20 @@ class Dispatcher {
     code.get(scratch)
     code.mem(Mem.i32Load, 4)
     code.else()
+    this.rowOf(frame.frame, 12, hooks.entries, PAGE_COUNTERS, 1)
+    code.tee(counter)
+    code.get(counter)
+    code.mem(Mem.i32Load16U)
+    code.i32(1)
+    code.op(Op.i32Add)
+    code.tee(scratch)
+    code.mem(Mem.i32Store16)
+    code.get(scratch)
+    code.i32(hooks.warmEntries)
+    code.op(Op.i32Eq)
+    code.if()
+    this.leaveFor(WARM_CODE)
+    code.end()
     code.i32(hooks.noRecords)
     code.end()
     code.get(frame.frame)
