@@ -29,11 +29,12 @@ export const slotsArchLockClass: LockClass = lockClass({
   inside: [slotsLockClass],
 })
 
-/** Spinning when the page-table lock spins, since it is taken under it; else sleeping. */
+/** Spinning when the page-table lock spins, since it is taken under it; else sleeping, and shared by faults on request. */
 export const mmuLockClass: LockClass = lockClass({
   name: 'kvm->mmu_lock',
   type: 'mutex or spinlock',
-  protects: 'sptes, shadow pages, reverse maps, invalidation counters, dirty bitmaps',
+  protects:
+    'sptes, shadow pages, reverse maps, invalidation counters, dirty bitmaps; `mmuLock: shared` lets faults share it',
   inside: [slotsLockClass, pageTableLock, mmuNotifierSrcu],
 })
 

@@ -89,6 +89,7 @@ export class MmuPages {
   link(parent: MmuPage, index: number, child: MmuPage, flags = 0): void {
     const sptep = parent.sptep(index)
     if (this.vm.sptes.read(sptep) !== 0) throw new KernelBug(`spte ${hex(sptep)} linked while it is present`)
+    if (parent.invalid) throw new KernelBug(`spte ${hex(sptep)} linked in a table that has been given up`, 'I2')
     this.vm.memory.writePte(sptep, pteLow(child.pfn, PTE_V | flags), pteHigh(child.pfn))
     parent.used++
     child.parents.push(sptep)
@@ -205,6 +206,9 @@ export class MmuPages {
 
   private free(page: MmuPage): void {
     const { frames } = page.role
+    if (page.used !== 0) {
+      throw new KernelBug(`table ${hex(page.pfn)} of vm ${this.vm.id} is freed with ${page.used} entries in it`, 'I2')
+    }
     for (let i = 0; i < frames; i++) this.vm.sptes.pages.delete(page.pfn + i)
     this.pages--
     this.frames -= frames

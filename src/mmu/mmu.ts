@@ -48,6 +48,12 @@ export interface Mmu {
   /** Installs what a fault has resolved. Under mmuLock, after the staleness check; flushes where due. */
   map(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome>
 
+  /**
+   * The same for a frame that is mapped directly, with mmuLock held for reading, where others map at the same time.
+   * @returns null where more than one entry has to change: that takes the exclusive side
+   */
+  mapShared(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome | null>
+
   /** The lowest present entry for a guest frame below a direct root, if it is a leaf, or -1. */
   leafOf(root: MmuPage, frame: number): number
 

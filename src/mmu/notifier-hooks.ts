@@ -224,7 +224,7 @@ export class KvmMmuNotifier implements MmuNotifierOps {
     while (!mmuLock.tryLock()) {
       await sched.spinUntil(() => !mmuLock.isLocked, {
         why: mmuLock.name,
-        holders: () => (mmuLock.holder === null ? [] : [mmuLock.holder]),
+        holders: () => mmuLock.holders(),
       })
     }
   }

@@ -34,6 +34,9 @@ export type FaultOutcome = 'mapped' | 'spurious' | 'retry' | 'mmio' | 'emulate' 
 /** Why a fault that holds mmuLock must not map. */
 export type StaleReason = 'in-progress' | 'sequence' | 'memslot' | 'root'
 
+/** Why a fault starts over: it is stale, or another one that shares mmuLock set the entry first. */
+export type FaultRetry = StaleReason | 'raced'
+
 /** One fault on its way (struct kvm_page_fault). */
 export class PageFault {
   readonly vcpu: Vcpu
@@ -104,7 +107,8 @@ export class PageFaults {
       if (fault.isWrite && slot.isReadonly) return 'mmio'
       if (vm.invalidation.covers(fault.frame)) return this.noteRetry(fault, 'in-progress')
       const page = await this.faultInPage(fault, slot)
-      const outcome = await this.mapUnderLock(fault, slot, page)
+      const shared = vm.mmuRwLock === null || fault.walk !== null ? null : await this.mapSharing(fault, slot, page)
+      const outcome = shared ?? (await this.mapUnderLock(fault, slot, page))
       vm.backing.putPage(page.pfn)
       return outcome
     } catch (error) {
@@ -133,6 +137,18 @@ export class PageFaults {
   /** Resolves the hva; sleeps. A read-only slot is never asked for write access. */
   protected faultInPage(fault: PageFault, slot: Memslot): Promise<FaultedPage> {
     return this.vm.backing.faultInPage(fault.hvaIn(slot), { write: fault.isWrite })
+  }
+
+  /** Together with other faults. @returns null where the exclusive side of mmuLock is needed */
+  protected async mapSharing(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome | null> {
+    const { vm } = this
+    await vm.mmuRwLock!.downRead()
+    try {
+      const stale = this.stale(fault)
+      return stale === null ? await vm.mmu.mapShared(fault, slot, page) : this.noteRetry(fault, stale)
+    } finally {
+      vm.mmuRwLock!.upRead()
+    }
   }
 
   protected async mapUnderLock(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome> {
@@ -178,13 +194,14 @@ export class PageFaults {
     return 'mapped'
   }
 
-  protected noteRetry(fault: PageFault, reason: StaleReason): 'retry' {
+  noteRetry(fault: PageFault, reason: FaultRetry): 'retry' {
     const { vm } = this
     const { vcpu, frame } = fault
     if (reason === 'in-progress') vm.stats.retriesInProgress++
     else if (reason === 'sequence') vm.stats.retriesSequence++
     else if (reason === 'memslot') vm.stats.retriesMemslot++
-    else vm.stats.retriesRoot++
+    else if (reason === 'root') vm.stats.retriesRoot++
+    else vm.stats.retriesRaced++
     if (vm.trace.on) vm.trace.emit({ name: 'kvm_mmu_retry', vm: vm.id, vcpu: vcpu.id, gfn: frame, reason })
     return 'retry'
   }

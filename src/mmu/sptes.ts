@@ -259,7 +259,10 @@ export class Sptes {
   }
 
   private visit(sptep: number, what: WalkKind, cause: ZapCause): boolean {
-    if (what === WALK_ZAP) return this.dropSpte(sptep, cause)
+    if (what === WALK_ZAP) {
+      if (this.dropSpte(sptep, cause)) return true
+      throw new KernelBug(`a reverse map of vm ${this.vm.id} names ${hex(sptep)}, which is no leaf spte`, 'I2')
+    }
     if (what === WALK_AGE || what === WALK_TEST_AGE) return this.testAndClearYoung(sptep, what === WALK_AGE)
     return this.writeProtect(sptep, what === WALK_PROTECT_TABLE)
   }

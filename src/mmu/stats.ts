@@ -36,6 +36,8 @@ export class MmuStats {
   retriesMemslot = 0
   retriesRoot = 0
   retriesGpte = 0
+  /** Another fault under the shared mmuLock set the entry first. */
+  retriesRaced = 0
   mmio = 0
   efault = 0
   oom = 0
@@ -75,7 +77,8 @@ export class MmuStats {
   synced = 0
 
   get retries(): number {
-    return this.retriesInProgress + this.retriesSequence + this.retriesMemslot + this.retriesRoot + this.retriesGpte
+    const looked = this.retriesInProgress + this.retriesSequence + this.retriesMemslot
+    return looked + this.retriesRoot + this.retriesGpte + this.retriesRaced
   }
 
   get zappedTotal(): number {

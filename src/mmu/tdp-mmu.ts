@@ -19,6 +19,7 @@ import {
   Walk,
   WalkStatus,
   isLeafPte,
+  ptePpn,
   tableIndex,
 } from '../hardware/index.ts'
 import type { PagingMode } from '../hardware/index.ts'
@@ -157,6 +158,56 @@ export class TdpMmu implements Mmu {
     if (doomed.length > 0) await vm.pages.commitZap(doomed)
     else if (flush) await vm.flush.remoteGfns(first, 2 ** (9 * goal))
     return 'mapped'
+  }
+
+  /**
+   * Walks down by compare-and-exchange (kvm_tdp_mmu_map): whoever loses an entry to another fault starts over. Tables
+   * are unlinked under the exclusive side alone, so none that the walk has reached can go.
+   */
+  async mapShared(fault: PageFault, slot: Memslot, page: FaultedPage): Promise<FaultOutcome | null> {
+    const { vm } = this
+    const { root, cache } = fault.vcpu
+    if (root === null) throw new KernelBug('a fault is mapped by a vCPU without a root', 'I10')
+    const { frame } = fault
+    const goal = this.goalLevel(fault, slot)
+    let table = root
+    for (let level = root.role.level; level > goal; level--) {
+      const index = tableIndex(this.mode, frame, level)
+      const seen = vm.sptes.read(table.sptep(index))
+      if (isLeafSpte(seen)) return null
+      if (!isPresentSpte(seen)) {
+        if (!(await this.stillThere(table, index, seen))) return vm.faults.noteRetry(fault, 'raced')
+        const role: MmuPageRole = { level: level - 1, direct: true, access: 0, frames: 1, guestLeaf: 0 }
+        vm.pages.link(table, index, vm.pages.create(tableBase(frame, level - 1), role, cache.take()))
+      }
+      table = vm.pages.childAt(table, index)!
+      vm.pages.touch(table)
+    }
+    const index = tableIndex(this.mode, frame, goal)
+    const first = frame - (frame % 2 ** (9 * goal))
+    const pfn = leafPfn(page.pfn, frame, goal)
+    const seen = vm.sptes.read(table.sptep(index))
+    // Another page, or a table, in its place has to be flushed before it is replaced.
+    if (isPresentSpte(seen) && (!isLeafSpte(seen) || ptePpn(seen, 0) !== pfn)) return null
+    const mayWrite = await this.mayWriteShared(slot, frame, fault.isWrite)
+    if (!(await this.stillThere(table, index, seen))) return vm.faults.noteRetry(fault, 'raced')
+    const flags = leafFlags(fault, slot, page, !mayWrite) | PTE_U
+    const isFlushDue = vm.sptes.setLeaf(table, index, slot, first, pfn, flags)
+    if ((flags & PTE_W) !== 0) vm.dirtyLog.markPageDirty(slot, frame)
+    if (isFlushDue) await vm.flush.remoteGfns(first, 2 ** (9 * goal))
+    return 'mapped'
+  }
+
+  /** The comparison of a compare-and-exchange: the caller sets the entry in this step if it holds. */
+  protected async stillThere(table: MmuPage, index: number, seen: number): Promise<boolean> {
+    const { sched, sptes } = this.vm
+    if (sched.contended) await sched.point(table, 'w', 'try_cmpxchg of an spte')
+    return sptes.read(table.sptep(index)) === seen
+  }
+
+  /** Others ask at the same time; the answer is found in one step. */
+  protected async mayWriteShared(slot: Memslot, frame: number, isWrite: boolean): Promise<boolean> {
+    return this.mayWrite(slot, frame, isWrite)
   }
 
   /**

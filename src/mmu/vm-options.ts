@@ -12,8 +12,16 @@ export interface VmOptions {
   readonly gpaMode?: PagingMode
   /** Who sets A and D of guest PTEs: the walker (Svadu, default), or a page fault's handler (Svade). */
   readonly adUpdate?: 'svadu' | 'svade'
-  /** Table pages at most; beyond it those not used for longest go. Default: no limit. */
+  /**
+   * Table pages at most; beyond it those not used for longest go. Default: no limit. Faults that share mmuLock make no
+   * room: that takes the other side of the lock.
+   */
   readonly shadowPageLimit?: number
+  /**
+   * `exclusive` (default): one holder, as on RISC-V. `shared`: as on x86 and arm64, faults that map guest frames directly
+   * hold it together, and set entries by compare-and-exchange. Only where the mm's page-table lock sleeps.
+   */
+  readonly mmuLock?: 'exclusive' | 'shared'
   /** Guest stores to shadowed leaf tables: `trap` each, or let the table go out of `sync` until the next fence. */
   readonly guestTables?: 'trap' | 'unsync'
   /**
@@ -29,6 +37,7 @@ export interface ResolvedVmOptions {
   readonly gpaMode: PagingMode
   readonly adUpdate: 'svadu' | 'svade'
   readonly shadowPageLimit: number
+  readonly mmuLock: 'exclusive' | 'shared'
   readonly guestTables: 'trap' | 'unsync'
   readonly dirtyLog: 'automatic' | 'manual' | 'initially-set'
 }
@@ -59,6 +68,7 @@ export function resolveVmOptions(options: VmOptions): ResolvedVmOptions {
     gpaMode,
     adUpdate: options.adUpdate ?? 'svadu',
     shadowPageLimit: options.shadowPageLimit ?? Infinity,
+    mmuLock: options.mmuLock ?? 'exclusive',
     guestTables: options.guestTables ?? 'unsync',
     dirtyLog: options.dirtyLog ?? 'automatic',
   }

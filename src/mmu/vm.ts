@@ -24,6 +24,7 @@ import { mmuLockClass } from './locks.ts'
 import { MmBacking } from './mm-backing.ts'
 import type { Mmu } from './mmu.ts'
 import type { MmuPage } from './mmu-page.ts'
+import { MmuRwLock } from './mmu-lock.ts'
 import { MmuPages } from './mmu-pages.ts'
 import { KvmMmuNotifier } from './notifier-hooks.ts'
 import { PageFaults } from './page-fault.ts'
@@ -54,6 +55,8 @@ export class Vm {
   readonly srcu: Srcu
   /** See locks.ts. Spins if the mm's page-table lock does. */
   readonly mmuLock: ExclusiveLock
+  /** The same lock where faults share it, else null. */
+  readonly mmuRwLock: MmuRwLock | null
   readonly stats: MmuStats = new MmuStats()
   readonly invalidation: Invalidation
   readonly requests: VcpuRequests
@@ -86,10 +89,13 @@ export class Vm {
     this.trace = backing.sched.trace
     this.srcu = backing.createSrcu(`kvm-${this.id} srcu`)
     const lockName = `mmu_lock vm ${this.id}`
-    this.mmuLock =
-      backing.pageTableLock === 'spin'
-        ? new SpinLock(this.sched, mmuLockClass, lockName)
-        : new Mutex(this.sched, mmuLockClass, lockName)
+    const spins = backing.pageTableLock === 'spin'
+    if (spins && this.options.mmuLock === 'shared') {
+      throw new KernelError('EINVAL', "mmuLock 'shared': it sleeps, and this mm's page-table lock spins")
+    }
+    this.mmuRwLock = this.options.mmuLock === 'shared' ? new MmuRwLock(this.sched, mmuLockClass, lockName) : null
+    const Exclusive = spins ? SpinLock : Mutex
+    this.mmuLock = this.mmuRwLock ?? new Exclusive(this.sched, mmuLockClass, lockName)
     this.invalidation = this.createInvalidation()
     this.srcuIdle = new WaitQueue(this.sched, `vCPUs inside vm ${this.id}`)
     this.requests = new VcpuRequests(this.sched, this.id)

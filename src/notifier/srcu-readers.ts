@@ -4,7 +4,8 @@
  * The counters of an SRCU domain say how many readers there are; this says who, for misuse reports and for the wait
  * graph. No grace period depends on it.
  *
- * R1 One record a task and domain, reused: entering and leaving allocate nothing once the table has grown.
+ * R1 One record a task and domain, reused: entering and leaving allocate nothing once the table has grown. Records are in
+ *    the order of pids: who came first is no part of the state, and no grace period asks.
  * R2 A section that its own task must leave is among the task's held locks, so that a lock taken inside, a wait under
  *    a lock, and the end of the task inside are checked as for any lock. Entering never waits, so it adds no edge.
  */
@@ -46,11 +47,14 @@ class SrcuSection extends Lock {
 }
 
 export class SrcuReaders {
+  /** How many records there were once changes nothing. */
+  static readonly opaque: readonly string[] = ['spare']
   private readonly sched: Scheduler
   private readonly section: SrcuSection
-  /** The first `active` records are in use, oldest first. */
+  /** Of the tasks inside, by their pids. */
   private readonly records: SrcuReader[] = []
-  private active = 0
+  /** Records of nobody. */
+  private readonly spare: SrcuReader[] = []
   /** Sections begun by downRead, which belong to no task. */
   private handedZero = 0
   private handedOne = 0
@@ -126,7 +130,7 @@ export class SrcuReaders {
     return reader === undefined ? -1 : reader.zero > 0 ? 0 : 1
   }
 
-  /** Tasks inside, oldest first. */
+  /** Tasks inside, by their pids. */
   all(): readonly Task[] {
     return this.on(2)
   }
@@ -134,7 +138,7 @@ export class SrcuReaders {
   /** Tasks inside on one index; 2 means either. */
   on(idx: number): readonly Task[] {
     const tasks: Task[] = []
-    for (let i = 0; i < this.active; i++) {
+    for (let i = 0; i < this.records.length; i++) {
       const reader = this.records[i]!
       if ((idx !== 1 && reader.zero > 0) || (idx !== 0 && reader.one > 0)) tasks.push(reader.task!)
     }
@@ -150,25 +154,27 @@ export class SrcuReaders {
   }
 
   private find(task: Task): SrcuReader | undefined {
-    for (let i = 0; i < this.active; i++) if (this.records[i]!.task === task) return this.records[i]
+    for (let i = 0; i < this.records.length; i++) if (this.records[i]!.task === task) return this.records[i]
     return undefined
   }
 
   private add(task: Task): SrcuReader {
-    if (this.active === this.records.length) this.records.push(new SrcuReader())
-    const reader = this.records[this.active++]!
+    const { records } = this
+    const reader = this.spare.pop() ?? new SrcuReader()
     reader.task = task
+    let at = records.length
+    records.push(reader)
+    for (; at > 0 && records[at - 1]!.task!.pid > task.pid; at--) records[at] = records[at - 1]!
+    records[at] = reader
     return reader
   }
 
   private remove(reader: SrcuReader): void {
     const { records } = this
-    const last = --this.active
-    if (records[last] !== reader) {
-      for (let i = records.indexOf(reader); i < last; i++) records[i] = records[i + 1]!
-      records[last] = reader
-    }
+    for (let i = records.indexOf(reader) + 1; i < records.length; i++) records[i - 1] = records[i]!
+    records.pop()
     reader.task = null
+    this.spare.push(reader)
   }
 
   private explain(task: Task, reader: SrcuReader | undefined, idx: number): string {

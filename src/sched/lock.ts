@@ -56,6 +56,7 @@ export interface ExclusiveLock {
   readonly name: string
   readonly holder: Task | null
   readonly isLocked: boolean
+  holders(): readonly Task[]
   lock(): Promise<void>
   tryLock(): boolean
   unlock(): void

@@ -51,7 +51,7 @@ export type MmuEvent =
       readonly vm: number
       readonly vcpu: number
       readonly gfn: number
-      readonly reason: 'in-progress' | 'sequence' | 'memslot' | 'root' | 'gpte'
+      readonly reason: 'in-progress' | 'sequence' | 'memslot' | 'root' | 'gpte' | 'raced'
     }
   | {
       readonly name: 'kvm_mmu_set_spte'

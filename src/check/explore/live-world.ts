@@ -126,6 +126,7 @@ export class LiveWorld {
   /** Gives an answer and goes on to the next one. The last step of a run ends with what the end itself shows. */
   step(answer: number, plan: readonly number[]): StepEnd {
     const { policy } = this
+    this.snapshots.leave()
     policy.plan = plan
     policy.values.length = 0
     policy.hasEnded = false

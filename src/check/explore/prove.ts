@@ -167,9 +167,10 @@ class Search {
   private enter(spent: number): boolean {
     const { world, table, path } = this
     const { bound } = this.options
-    const snapshot = world.snapshots.capture()
+    const { snapshots } = world
+    snapshots.look()
     const salt = bound === undefined ? 0 : world.current
-    let isNew = table.add(snapshot.a ^ Math.imul(salt, 0x9e37_79b1), snapshot.b)
+    let isNew = table.add(snapshots.a ^ Math.imul(salt, 0x9e37_79b1), snapshots.b)
     const state = table.last
     if (isNew) {
       if (state === this.spent.length) this.spent = grown(this.spent)
@@ -179,6 +180,7 @@ class Search {
     if (!isNew) return false
     this.spent[state] = spent
     const isPoint = world.current !== 0
+    const snapshot = snapshots.take()
     path.push({ snapshot, state, answers: world.answers, spent, isPoint, answer: 0, plan: [], taken: null })
     this.depth = Math.max(this.depth, path.length)
     return true

@@ -15,6 +15,8 @@ export class TaskHandle {
   root: Frame | null = null
   /** The frame that parked. */
   leaf: Frame | null = null
+  /** What snapshots know of it. */
+  cell: object | null = null
 }
 
 /** Suspends the running task until `step` is called with its handle. */

@@ -37,6 +37,9 @@ export class ForeignAwait extends Error {
   }
 }
 
+/** Copies all locals of a call into a list, or out of one. */
+export type AccessLocals = (values: unknown[], write: boolean) => void
+
 type FrameState = 'active' | 'returned' | 'threw'
 
 /** What runs now: one machine at a time, and the last one that parked. */
@@ -56,9 +59,10 @@ export const running: Running = new Running()
 export class Frame {
   readonly module: LoweredModule
   readonly site: Site
-  /** Values of the locals, in the order of the site's names. */
-  readonly locals: () => unknown[]
-  readonly setLocals: (values: unknown[]) => void
+  /** Reads or writes the locals, in the order of the site's names. */
+  private readonly access: AccessLocals
+  /** What snapshots know of it. */
+  cell: object | null = null
   /** The case that runs next; below 0 it only waits for what it will return. */
   pc = 0
   state: FrameState = 'active'
@@ -74,18 +78,26 @@ export class Frame {
   private exception: unknown = undefined
   private readonly settled: (() => void)[] = []
 
-  constructor(
-    module: LoweredModule,
-    site: Site,
-    machine: (frame: Frame) => void,
-    locals: () => unknown[],
-    setLocals: (values: unknown[]) => void,
-  ) {
+  constructor(module: LoweredModule, site: Site, machine: (frame: Frame) => void, access: AccessLocals) {
     this.module = module
     this.site = site
     this.machine = machine
-    this.locals = locals
-    this.setLocals = setLocals
+    this.access = access
+  }
+
+  /** Values of the locals, in the order of the site's names. */
+  locals(): unknown[] {
+    const values: unknown[] = []
+    this.access(values, false)
+    return values
+  }
+
+  readLocals(into: unknown[]): void {
+    this.access(into, false)
+  }
+
+  setLocals(values: readonly unknown[]): void {
+    this.access(values as unknown[], true)
   }
 
   /** For the machine: should it return and be resumed at `pc`? */
@@ -304,10 +316,9 @@ export function $frame(
   module: LoweredModule,
   site: number,
   machine: (frame: Frame) => void,
-  locals: () => unknown[],
-  setLocals: (values: unknown[]) => void,
+  access: AccessLocals,
 ): Frame {
-  const frame = new Frame(module, module.sites[site]!, machine, locals, setLocals)
+  const frame = new Frame(module, module.sites[site]!, machine, access)
   frame.run()
   return frame
 }

@@ -28,7 +28,7 @@ export interface Shape {
   readonly kind: ShapeKind
   /** Of the class, for reports. */
   readonly name: string
-  /** Of `fields`: those that are state. */
+  /** Of `fields` and `literal`: those that are state. */
   readonly fields: readonly string[]
   /** Those of them that anything writes after construction. */
   readonly written: readonly string[]
@@ -37,7 +37,6 @@ export interface Shape {
 }
 
 const NONE: readonly string[] = []
-const OF_LITERAL: Shape = { kind: 'literal', name: 'Object', fields: NONE, written: NONE, aside: NONE }
 const OF_CLOSURE: Shape = { kind: 'closure', name: 'closure', fields: NONE, written: NONE, aside: NONE }
 const OF_CONSTANT: Shape = { kind: 'constant', name: 'function', fields: NONE, written: NONE, aside: NONE }
 
@@ -54,21 +53,28 @@ const MAY_HOLD = /^(?:async )?(?:function\b|\(|[\w$]+ *=>)|\[native code\]/
 
 export class Shapes {
   private readonly byPrototype = new Map<object | null, Shape>()
+  private readonly byKeys = new Map<string, Shape>()
   private readonly untagged = new Map<object, Shape>()
   private readonly writtenNames = writtenFields()
 
   of(object: object): Shape {
     if (typeof object === 'function') return tagOf(object) === null ? this.ofFunction(object) : OF_CLOSURE
     const prototype: object | null = Object.getPrototypeOf(object)
-    if (prototype === Object.prototype || prototype === null) return OF_LITERAL
+    if (prototype === Object.prototype || prototype === null) return this.ofLiteral(object)
     let shape = this.byPrototype.get(prototype)
     if (shape === undefined) this.byPrototype.set(prototype, (shape = shapeOf(object, this.writtenNames)))
     return shape
   }
 
-  /** May anything write fields of this name after construction? */
-  isWritten(field: string): boolean {
-    return this.writtenNames.has(field)
+  private ofLiteral(object: object): Shape {
+    const fields = Object.keys(object)
+    const keys = fields.join(' ')
+    let shape = this.byKeys.get(keys)
+    if (shape === undefined) {
+      const written = fields.filter((field) => this.writtenNames.has(field))
+      this.byKeys.set(keys, (shape = { kind: 'literal', name: 'Object', fields, written, aside: NONE }))
+    }
+    return shape
   }
 
   private ofFunction(untagged: object): Shape {

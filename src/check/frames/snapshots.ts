@@ -1,6 +1,5 @@
 /**
- * Snapshots: everything that can be reached from some roots, captured as one record with two hash words, and restored
- * in place.
+ * Snapshots: everything that can be reached from some roots, hashed to two words, kept, and restored in place.
  *
  * Objects are numbered in the order in which they are visited, so a hash does not depend on when or in what order they
  * were made. What is no state (`static opaque`) is skipped; a class may also name fields that are restored and not
@@ -13,28 +12,32 @@
  */
 import { KernelError } from '../../base/index.ts'
 import type { PhysicalMemory, SnapshotMark } from '../../hardware/index.ts'
-import { copyOf, isSame, isSameList, isSameMap, isSameSet, putBackMap, putBackSet, viewOf } from './copies.ts'
-import type { Copy, List, Words } from './copies.ts'
-import type { TaskHandle } from './park.ts'
+import { Cell, Reading } from './cell.ts'
+import type { Content } from './cell.ts'
+import { Kinds, readAs } from './kinds.ts'
 import { childrenOf, pathTo } from './reach.ts'
-import { tagOf } from './runtime.ts'
-import type { Frame } from './runtime.ts'
+import { TaskHandle } from './park.ts'
+import { Frame, tagOf } from './runtime.ts'
 import { Shapes } from './shapes.ts'
 import type { Shape } from './shapes.ts'
-import { Names, StateHash, Tag } from './state-hash.ts'
+import { StateHash } from './state-hash.ts'
+import type { Names } from './state-hash.ts'
 
 type Fields = Record<string, unknown>
 
-/** Ends the fields of a literal in a record. */
-const END: object = Object.freeze({})
-
-/** One captured state. */
+/** One state, as it is restored. */
 export interface Snapshot {
-  /** Hash words, unsigned. */
+  /** Hash words. */
   readonly a: number
   readonly b: number
-  /** Object, then what was in it, for each object. */
-  readonly record: readonly unknown[]
+  /** Contents of the base, in its order. */
+  readonly base: readonly Content[]
+  /** All else that can change, and its contents. */
+  readonly cells: readonly Cell[]
+  readonly contents: readonly Content[]
+  /** What is restored without being state. */
+  readonly asideOf: readonly Cell[]
+  readonly aside: readonly (readonly unknown[])[]
   readonly mark: SnapshotMark
 }
 
@@ -49,74 +52,125 @@ export interface SnapshotOptions {
 }
 
 export class Snapshots {
+  /** Hash words of the state that was looked at last. */
+  a = 0
+  b = 0
   private readonly roots: Readonly<Record<string, object>>
   private readonly memory: PhysicalMemory
   private readonly extra: () => number
-  private readonly names: Names
   private readonly shapes = new Shapes()
+  private readonly kinds: Kinds
   private readonly hash = new StateHash()
-  /** What constant fields lead to from the roots: it is there in all states, with these numbers. */
-  private readonly base = new Map<object, number>()
-  /** Those of them in which anything can change. */
-  private readonly changing: object[] = []
-  /** Numbers of all others, in the order of the visit. */
-  private readonly numbers = new Map<object, number>()
-  private readonly found: object[] = []
-  private readonly lists = new Map<object, List>()
-  /** Reached through fields that are no state: to be restored, not hashed. */
-  private readonly beside: object[] = []
-  private readonly copies = new Map<Words, Copy>()
+  private readonly reading: Reading
+  // oxlint-disable-next-line no-restricted-globals -- it remembers and is no state: what is dropped takes its cell along
+  private readonly cells = new WeakMap<object, Cell>()
+  /** What constant fields lead to from the roots, as far as anything in it can change: it is there in all states. */
+  private readonly base: Cell[] = []
+  private baseSize = 0
+  /** All others, in the order of the visit. */
+  private readonly found: Cell[] = []
+  private readonly baseWithAside: Cell[] = []
+  private visit = 0
+  /** Everything that was reached in the last visit is as it was then, or was restored since. */
+  private isCurrent = false
 
   constructor(options: SnapshotOptions) {
     this.roots = options.roots
     this.memory = options.memory
     this.extra = options.extra
-    this.names = options.names
+    this.kinds = new Kinds(this.shapes, (object) => this.refuse(object))
+    this.reading = new Reading(options.names, (object) => this.cellOf(object))
   }
 
   /** What constant fields lead to now is numbered once, and what of it nothing ever writes is not looked at again. */
   begin(): void {
-    for (const name in this.roots) this.base.set(this.roots[name]!, this.base.size)
-    for (const object of this.base.keys()) {
-      if (this.canChange(object)) this.changing.push(object)
+    const objects = new Set<object>(Object.values(this.roots))
+    for (const object of objects) {
+      const kind = this.kinds.of(object)
+      const cell = new Cell(readAs(object, kind.shape), kind, true)
+      cell.number = this.baseSize++
+      this.keep(object, cell)
+      if (this.canChange(cell)) this.base.push(cell)
+      if (kind.aside !== null) this.baseWithAside.push(cell)
       for (const value of this.constantsOf(object)) {
-        if (value === null || (typeof value !== 'object' && typeof value !== 'function')) continue
-        if (!this.base.has(value)) this.base.set(value, this.base.size)
+        if ((typeof value === 'object' && value !== null) || typeof value === 'function') objects.add(value)
       }
     }
   }
 
-  /** Captures the present state. @throws KernelError EINVAL for what cannot be captured, with its path */
-  capture(): Snapshot {
-    const { hash, found, beside, memory } = this
-    const record: unknown[] = []
-    const mark = memory.snapshotMark()
-    this.numbers.clear()
+  /** Hashes the present state. @throws KernelError EINVAL for what cannot be captured, with its path */
+  look(): void {
+    const { hash, found, memory, base } = this
+    this.visit++
     found.length = 0
-    beside.length = 0
     hash.reset()
     hash.mix(memory.snapshotHash(0))
     hash.mix(memory.snapshotHash(1))
     hash.number(this.extra())
-    for (const name in this.roots) this.value(this.roots[name])
-    for (const object of this.changing) this.visit(object, record, true)
-    for (let at = 0; at < found.length; at++) this.visit(found[at]!, record, false)
+    for (let at = 0; at < base.length; at++) this.see(base[at]!)
+    for (let at = 0; at < found.length; at++) this.see(found[at]!)
     hash.finish()
-    const { a, b } = hash
+    this.a = hash.a
+    this.b = hash.b
+    this.isCurrent = true
+  }
+
+  /** To be told before the world goes on. */
+  leave(): void {
+    this.isCurrent = false
+  }
+
+  /** The state that was just looked at. */
+  take(): Snapshot {
+    const { a, b, found, baseWithAside } = this
+    const base = this.base.map(({ content }) => content!)
+    const cells: Cell[] = []
+    const contents: Content[] = []
+    const asideOf: Cell[] = []
+    const aside: (readonly unknown[])[] = []
     const hashed = found.length
-    for (const object of beside) this.reference(object)
-    for (let at = hashed; at < found.length; at++) this.visit(found[at]!, record, false)
-    for (const object of found.slice(hashed)) this.numbers.delete(object)
-    return { a, b, record, mark }
+    for (const cell of baseWithAside) {
+      asideOf.push(cell)
+      aside.push(this.asideOf(cell))
+    }
+    for (let at = 0; at < found.length; at++) {
+      const cell = found[at]!
+      if (at >= hashed) this.see(cell)
+      if (cell.kind.aside !== null) {
+        asideOf.push(cell)
+        aside.push(this.asideOf(cell))
+      }
+      if (!cell.kind.changes) continue
+      cells.push(cell)
+      contents.push(cell.content!)
+    }
+    return { a, b, base, cells, contents, asideOf, aside, mark: this.memory.snapshotMark() }
+  }
+
+  /** Looks at the present state and takes it. */
+  capture(): Snapshot {
+    this.look()
+    return this.take()
   }
 
   /** Puts everything back as it was. */
   restore(snapshot: Snapshot): void {
     this.memory.snapshotUndo(snapshot.mark)
-    const { record } = snapshot
-    for (let at = 0; at < record.length;) {
-      const object = record[at++] as object
-      at = this.putBack(object, this.shapes.of(object), record, at)
+    const { base, cells, contents, asideOf, aside } = snapshot
+    const { isCurrent, visit } = this
+    for (let at = 0; at < base.length; at++) {
+      const cell = this.base[at]!
+      const content = base[at]!
+      if (!isCurrent || cell.content !== content) putBack(cell, content)
+    }
+    for (let at = 0; at < cells.length; at++) {
+      const cell = cells[at]!
+      const content = contents[at]!
+      if (!isCurrent || cell.visit !== visit || cell.content !== content) putBack(cell, content)
+    }
+    for (let at = 0; at < aside.length; at++) {
+      const { kind, object } = asideOf[at]!
+      kind.aside!.putBack(object, aside[at]!)
     }
   }
 
@@ -124,7 +178,7 @@ export class Snapshots {
     return this.roots
   }
 
-  kindOf(object: object): Shape {
+  shapeOf(object: object): Shape {
     return this.shapes.of(object)
   }
 
@@ -133,304 +187,86 @@ export class Snapshots {
     return childrenOf(object, this.shapes)
   }
 
-  private canChange(object: object): boolean {
-    const { kind, written, aside } = this.shapes.of(object)
-    if (kind === 'fields') return written.length + aside.length > 0
-    if (kind === 'literal') return Object.keys(object).some((key) => this.shapes.isWritten(key))
-    if (kind === 'closure') return tagOf(object)!.captured !== null
-    return kind !== 'constant' && kind !== 'opaque' && kind !== 'error'
+  private canChange({ object, kind: { changes, shape } }: Cell): boolean {
+    if (!changes) return false
+    if (shape.kind === 'closure') return tagOf(object)!.captured !== null
+    // Two views of the same words change together.
+    return shape.kind !== 'words' || !this.base.some((other) => isSameView(object, other))
   }
 
   /** Values of the fields that nothing writes. */
   private constantsOf(object: object): readonly unknown[] {
-    const { kind, fields, written } = this.shapes.of(object)
-    const values = object as Fields
-    if (kind === 'fields') return fields.filter((field) => !written.includes(field)).map((field) => values[field])
-    if (kind !== 'literal') return []
-    return Object.keys(object)
-      .filter((key) => !this.shapes.isWritten(key))
-      .map((key) => values[key])
+    const { fields, written } = this.shapes.of(object)
+    return fields.filter((field) => !written.includes(field)).map((field) => (object as Fields)[field])
   }
 
-  private enter(object: object): number {
-    const number = this.base.size + this.numbers.size
-    this.numbers.set(object, number)
-    this.found.push(object)
-    return number
+  private cellOf(object: object): Cell {
+    const keeper = keeperOf(object)
+    const known = keeper === null ? this.cells.get(object) : (keeper.cell as Cell | null)
+    if (known !== undefined && known !== null) return known
+    const kind = this.kinds.of(object)
+    const cell = new Cell(readAs(object, kind.shape), kind, false)
+    this.keep(object, cell)
+    return cell
   }
 
-  /** Takes in one value of a field, an element or a local. */
-  private value(value: unknown): void {
-    const { hash } = this
-    switch (typeof value) {
-      case 'number':
-        hash.number(value)
-        return
-      case 'string':
-        hash.mix(Tag.text)
-        hash.mix(this.names.numberOf(value))
-        return
-      case 'boolean':
-        hash.mix(value ? Tag.true : Tag.false)
-        return
-      case 'undefined':
-        hash.mix(Tag.nothing)
-        return
-      case 'bigint':
-        hash.mix(Tag.big)
-        hash.mix(this.names.numberOf(value))
-        return
-      case 'symbol':
-        hash.mix(Tag.constant)
-        hash.mix(this.names.numberOf(value))
-        return
-      default:
-        if (value === null) hash.mix(Tag.null)
-        else this.reference(value as object)
+  /** Brings the content of a cell up to date, takes it in, and finds what it leads to. */
+  private see(cell: Cell): void {
+    const { hash, visit } = this
+    let { content } = cell
+    if (content === null || !cell.kind.isSame(cell.object, content.values)) {
+      cell.content = content = this.reading.contentOf(cell)
+    }
+    hash.pair(content.a, content.b)
+    const { children } = content
+    for (let at = 0; at < children.length; at++) {
+      const child = children[at]!
+      if (child.visit !== visit) this.find(child)
+      hash.mix(child.number)
     }
   }
 
-  private reference(object: object): void {
-    const { hash } = this
-    hash.mix(Tag.object)
-    hash.mix(this.base.get(object) ?? this.numbers.get(object) ?? this.enter(object))
+  private find(cell: Cell): void {
+    cell.visit = this.visit
+    cell.number = this.found.length
+    this.found.push(cell)
   }
 
-  /** @param isBase its constant parts are the same in all states */
-  private visit(object: object, record: unknown[], isBase: boolean): void {
-    const { hash } = this
-    const shape = this.shapes.of(object)
-    record.push(object)
-    switch (shape.kind) {
-      case 'fields': {
-        const values = object as Fields
-        if (!isBase) {
-          hash.mix(this.names.numberOf(shape.name))
-          for (const field of shape.fields) this.value(values[field])
-          for (const field of shape.written) record.push(values[field])
-        } else {
-          for (const field of shape.written) {
-            const value = values[field]
-            record.push(value)
-            this.value(value)
-          }
-        }
-        for (const field of shape.aside) {
-          const value = values[field]
-          record.push(value)
-          if (typeof value === 'object' && value !== null) this.beside.push(value)
-        }
-        return
-      }
-      case 'literal': {
-        const keys = Object.keys(object)
-        const values = object as Fields
-        hash.mix(keys.length)
-        for (const key of keys) {
-          const isWritten = this.shapes.isWritten(key)
-          if (isWritten) record.push(key, values[key])
-          if (isBase && !isWritten) continue
-          hash.mix(this.names.numberOf(key))
-          this.value(values[key])
-        }
-        record.push(END)
-        return
-      }
-      case 'array':
-        this.list(object, object as unknown[], record)
-        return
-      case 'map': {
-        const map = object as Map<unknown, unknown>
-        const last = this.lists.get(object)?.values
-        this.list(object, last !== undefined && isSameMap(map, last) ? last : [...map].flat(1), record)
-        return
-      }
-      case 'set': {
-        const set = object as Set<unknown>
-        const last = this.lists.get(object)?.values
-        this.list(object, last !== undefined && isSameSet(set, last) ? last : [...set], record)
-        return
-      }
-      case 'words':
-        this.words(object as Words, record)
-        return
-      case 'frame':
-        this.frame(object as Frame, record)
-        return
-      case 'handle': {
-        const { leaf, root, body, ended } = object as TaskHandle
-        record.push(leaf, root, body, ended)
-        this.value(leaf ?? body)
-        return
-      }
-      case 'closure': {
-        const { module, number, captured } = tagOf(object)!
-        hash.mix(this.names.numberOf(module.file))
-        hash.mix(number)
-        const values = captured === null ? null : captured()
-        record.push(values)
-        if (values !== null) for (const value of values) this.value(value)
-        return
-      }
-      case 'error':
-        hash.mix(this.names.numberOf((object as Error).message))
-        this.value((object as Error).cause)
-        return
-      case 'constant':
-        hash.mix(Tag.constant)
-        hash.mix(this.names.numberOf(object))
-        return
-      case 'opaque':
-        hash.mix(Tag.opaque)
-        return
-      default:
-        throw new KernelError('EINVAL', `cannot capture ${shape.name} at ${pathTo(object, this.roots, this.shapes)}`)
-    }
+  private keep(object: object, cell: Cell): void {
+    const keeper = keeperOf(object)
+    if (keeper === null) this.cells.set(object, cell)
+    else keeper.cell = cell
   }
 
-  /** Elements or entries: most lists are what they were in the last state. */
-  private list(object: object, values: readonly unknown[], record: unknown[]): void {
-    const { hash, lists } = this
-    let list = lists.get(object)
-    if (list === undefined || !isSameList(values, list.values)) {
-      list = this.listOf(values)
-      lists.set(object, list)
+  /** What is restored without being hashed; it leads to more that must be. */
+  private asideOf({ kind, object }: Cell): readonly unknown[] {
+    const values = kind.aside!.copy(object)
+    for (const value of values) {
+      if (value === null || typeof value !== 'object') continue
+      const cell = this.cellOf(value)
+      if (!cell.isBase && cell.visit !== this.visit) this.find(cell)
     }
-    record.push(list.values)
-    if (list.isFixed) {
-      hash.mix(list.a)
-      hash.mix(list.b)
-      return
-    }
-    hash.mix(values.length)
-    for (let at = 0; at < values.length; at++) {
-      // Long arrays are mostly empty.
-      if (values[at] === null) continue
-      hash.mix(at)
-      this.value(values[at])
-    }
+    return values
   }
 
-  /** A copy; with its hash, if that is the same in all states: all that it names is there in all of them. */
-  private listOf(values: readonly unknown[]): List {
-    const copy = values.slice()
-    for (const value of copy) {
-      const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
-      if (isObject && !this.base.has(value)) return { values: copy, isFixed: false, a: 0, b: 0 }
-    }
-    const { hash } = this
-    const { a, b } = hash
-    hash.reset()
-    hash.mix(copy.length)
-    for (let at = 0; at < copy.length; at++) {
-      if (copy[at] === null) continue
-      hash.mix(at)
-      this.value(copy[at])
-    }
-    hash.finish()
-    const list = { values: copy, isFixed: true, a: hash.a, b: hash.b }
-    hash.a = a
-    hash.b = b
-    return list
+  private refuse(object: object): never {
+    const { name } = this.shapes.of(object)
+    throw new KernelError('EINVAL', `cannot capture ${name} at ${pathTo(object, this.roots, this.shapes)}`)
   }
+}
 
-  private frame(frame: Frame, record: unknown[]): void {
-    const { hash } = this
-    const { pc, state, parent } = frame
-    const values = frame.locals()
-    record.push(pc, state, frame.value, parent, values)
-    hash.mix(this.names.numberOf(frame.site))
-    hash.mix(pc)
-    if (state !== 'active') {
-      hash.mix(this.names.numberOf(state))
-      this.value(frame.value)
-      return
-    }
-    this.value(parent)
-    const live = frame.site.live[pc]
-    if (live === undefined) return
-    for (const at of live) this.value(values[at])
-  }
+function putBack(cell: Cell, content: Content): void {
+  cell.kind.putBack(cell.object, content.values)
+  cell.content = content
+}
 
-  private words(words: Words, record: unknown[]): void {
-    const { hash } = this
-    let copy = this.copies.get(words)
-    if (copy === undefined || !isSame(copy.view, copy.words)) {
-      copy = copyOf(copy === undefined ? viewOf(words) : copy.view)
-      this.copies.set(words, copy)
-    }
-    record.push(copy)
-    hash.mix(copy.a)
-    hash.mix(copy.b)
-  }
+/** What the runtime makes is of one world and keeps its cell; others are in a table. */
+function keeperOf(object: object): { cell: object | null } | null {
+  return object instanceof Frame || object instanceof TaskHandle ? object : null
+}
 
-  /** @returns where the next object begins */
-  private putBack(object: object, shape: Shape, record: readonly unknown[], from: number): number {
-    let at = from
-    switch (shape.kind) {
-      case 'fields': {
-        const values = object as Fields
-        for (const field of shape.written) {
-          if (values[field] !== record[at]) values[field] = record[at]
-          at++
-        }
-        for (const field of shape.aside) values[field] = record[at++]
-        return at
-      }
-      case 'literal': {
-        const values = object as Fields
-        for (let key = record[at++] as string; (key as unknown) !== END; key = record[at++] as string) {
-          // A frozen one has not changed.
-          if (values[key] !== record[at]) values[key] = record[at]
-          at++
-        }
-        return at
-      }
-      case 'array': {
-        const values = record[at++] as readonly unknown[]
-        const array = object as unknown[]
-        if (array.length !== values.length) array.length = values.length
-        for (let i = 0; i < values.length; i++) if (array[i] !== values[i]) array[i] = values[i]
-        return at
-      }
-      case 'map': {
-        putBackMap(object as Map<unknown, unknown>, record[at++] as readonly unknown[])
-        return at
-      }
-      case 'set': {
-        putBackSet(object as Set<unknown>, record[at++] as readonly unknown[])
-        return at
-      }
-      case 'words': {
-        const { words, view } = record[at++] as Copy
-        view.set(words)
-        return at
-      }
-      case 'frame': {
-        const frame = object as Frame
-        frame.pc = record[at++] as number
-        frame.state = record[at++] as Frame['state']
-        frame.value = record[at++]
-        frame.parent = record[at++] as Frame | null
-        frame.setLocals(record[at++] as unknown[])
-        frame.send(undefined, false)
-        return at
-      }
-      case 'handle': {
-        const handle = object as TaskHandle
-        handle.leaf = record[at++] as Frame | null
-        handle.root = record[at++] as Frame | null
-        handle.body = record[at++] as TaskHandle['body']
-        handle.ended = record[at++] as TaskHandle['ended']
-        return at
-      }
-      case 'closure': {
-        const values = record[at++] as unknown[] | null
-        if (values !== null) tagOf(object)!.restore?.(values)
-        return at
-      }
-      default:
-        return at
-    }
-  }
+function isSameView(view: object, { object, kind }: Cell): boolean {
+  if (kind.shape.kind !== 'words') return false
+  const [one, other] = [view as Int32Array, object as Int32Array]
+  return one.buffer === other.buffer && one.byteOffset === other.byteOffset && one.byteLength === other.byteLength
 }

@@ -22,6 +22,7 @@ export const Tag = {
   text: 0x1fd3_9a07,
   big: 0x5c10_e2b3,
   object: 0x37a9_44ed,
+  base: 0x7b1e_5f23,
   nothing: 0x4e67_c6a7,
   null: 0x2545_f491,
   true: 0x7f4a_7c15,
@@ -53,6 +54,14 @@ export class StateHash {
     j = Math.imul((j << 11) | (j >>> 21), 0x9e37_79b1)
     const b = this.b ^ j
     this.b = (Math.imul((b << 17) | (b >>> 15), 9) + 0x38b3_4ae5) | 0
+  }
+
+  /** Takes in the two words of another hash that has ended. */
+  pair(a: number, b: number): void {
+    const x = this.a ^ a
+    this.a = (Math.imul((x << 13) | (x >>> 19), 5) + 0xe654_6b64) | 0
+    const y = this.b ^ b
+    this.b = (Math.imul((y << 17) | (y >>> 15), 9) + 0x38b3_4ae5) | 0
   }
 
   number(value: number): void {

@@ -14,7 +14,7 @@ export function stateText(snapshots: Snapshots): ReadonlyMap<string, string> {
       text.set(path, typeof value === 'string' ? `'${value}'` : String(value))
       return
     }
-    const { kind, name } = snapshots.kindOf(value)
+    const { kind, name } = snapshots.shapeOf(value)
     if (kind === 'opaque') return
     let number = numbers.get(value)
     if (number === undefined) {

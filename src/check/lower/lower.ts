@@ -32,7 +32,7 @@ export interface Lowered {
 }
 
 /** Names that the lowered text uses for itself. */
-const RESERVED = /^\$(\d+|f|v|S|frame|closure|module|array|accessor)$/
+const RESERVED = /^\$(\d+|f|v|w|S|frame|closure|module|array|accessor)$/
 
 /** Where a position of the text was in its source, when that is known: line from 1, column from 0. */
 export type Locate = (line: number, column: number) => Position | null

@@ -157,10 +157,11 @@ export class MachineBody {
       text += `\ncase ${one.label.pc}: $f.pc = ${one.label.pc};`
     }
     const regions = this.regions.map((one) => [one.from.pc, one.to.pc, one.handler.pc] as const)
-    const list = this.locals.join(', ')
     const declare = this.hoisted.length > 0 ? ` let ${this.hoisted.join(', ')};` : ''
     const machine = `$f => { for (;;) switch ($f.pc) { case 0:${text}\n} }`
-    const access = `() => [${list}], $v => { [${list}] = $v; }`
+    const read = this.locals.map((local, at) => ` $v[${at}] = ${local};`).join('')
+    const write = this.locals.map((local, at) => ` ${local} = $v[${at}];`).join('')
+    const access = `($v, $w) => { if ($w) {${write} } else {${read} } }`
     return {
       text: `${declare} return $frame($S, ${siteNumber}, ${machine}, ${access}); `,
       site: { name, locals: this.locals, places, returns: this.returns.map(locate), live, regions },

@@ -18,6 +18,7 @@ import { linkBeforeSync } from './link-before-sync.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
+import { readLockReclaims } from './read-lock-reclaims.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
 import { setPteFirst } from './set-pte-first.ts'
@@ -70,6 +71,7 @@ export const exhibits: readonly Exhibit[] = [
   ...guestTableFamily,
   linkBeforeSync,
   iteratorAdvancesAfterYield,
+  readLockReclaims,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

@@ -38,7 +38,7 @@ export const staleRoot: Exhibit = {
   historical: ['return mmu_invalidate_retry_gfn(kvm, fault->mmu_seq, fault->gfn);'],
   breaks: 'I2',
   schedules: 30,
-  shortest: { preemptions: 1, steps: 100 },
+  shortest: { preemptions: 1, steps: 30 },
   leadsTo: 'seq-truncated',
   scenario: defineScenario({
     name: 'zap-all-against-fault',

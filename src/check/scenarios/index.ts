@@ -4,6 +4,7 @@ import { guestTableScenarios } from './guest-tables.ts'
 import { hostScenarios } from './host-against-guest.ts'
 import { intervalScenarios } from './interval.ts'
 import { lifetimeScenarios } from './lifetime.ts'
+import { sharedLockScenarios } from './shared-lock.ts'
 import { srcuScenarios } from './srcu.ts'
 import { vmScenarios } from './vm.ts'
 
@@ -13,5 +14,6 @@ export const scenarios: readonly Scenario[] = [
   ...intervalScenarios,
   ...vmScenarios,
   ...guestTableScenarios,
+  ...sharedLockScenarios,
   ...srcuScenarios,
 ]

@@ -20,9 +20,10 @@ import type { InterpreterParts, Run } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
-import { Discovery, type Unit } from './discover.ts'
+import { Discovery } from './discover.ts'
 import { RECORD_TABLE_BYTES, RecordPages } from './record-pages.ts'
 import { Surveys } from './survey.ts'
+import type { Unit } from './unit.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
 import { tiersModule } from './tiers.ts'
 import { UNIT_PARAMETERS } from './unit-frame.ts'
@@ -251,15 +252,17 @@ export class CodeCache implements StoreWatcher {
     const bytes = this.memory.bytes as Uint8Array
     const base = host - (host % PAGE_SIZE)
     const offset = host - base
+    const heatAt = (at: number): number => this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number
+    const isWarm = (at: number): boolean => heatAt(at) >= this.threshold >> 5
     const warm: number[] = []
     for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
-      if ((this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number) >= this.threshold >> 3) warm.push(at)
+      if (heatAt(at) >= this.threshold >> 3) warm.push(at)
     }
     for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
-      const unit = this.discovery.discover(bytes, base, start, [offset])
+      const unit = this.discovery.discover(bytes, base, start, isWarm, [offset])
       if (unit !== null && isEntryOf(unit, offset)) return unit
     }
-    return this.discovery.discover(bytes, base, offset)
+    return this.discovery.discover(bytes, base, offset, isWarm)
   }
 
   private enlist(unit: TranslatedUnit): void {

@@ -1,56 +1,33 @@
 /**
- * Units of translation: the body of a guest function as far as it lies in one page.
+ * What belongs to a unit: the body of a guest function as far as it lies in one page, and functions that it calls there.
  *
- * Branches and jumps inside the page are followed, calls are not: the instruction behind a call is an entry, as are the
- * one behind an instruction that the tier below executes, and the heads of loops.
+ * Branches and jumps inside the page are followed; calls, and jumps to computed addresses, to places that are warm. The
+ * instruction behind a call is an entry, as are the one behind an instruction that the tier below executes, what a computed
+ * jump may lead to, and the heads of loops.
  *
- * R1 A unit depends on the bytes of its page alone: not on where the page is mapped, nor on the state of a hart.
+ * R1 A unit is a reading of the bytes of its page, wherever the page is mapped and whatever the state of a hart. What is warm
+ *    decides how much is read.
  * R2 An instruction that runs into the next page belongs to no unit.
- * R3 Instructions may overlap: a block goes from its first instruction on by their lengths, wherever others begin.
  */
 import type { Decoded } from '../isa/index.ts'
-import { Kind, type Survey, type Surveys } from './survey.ts'
+import { Kind, type Surveys } from './survey.ts'
+import { ENTRY, LEADER, buildUnit, isReturn, type Instruction, type Unit } from './unit.ts'
 
 const PAGE = 4096
 const HALVES: number = PAGE / 2
 /** Instructions in a unit at most, so that translating one takes little time. */
 export const UNIT_LIMIT = 400
-
-export interface Instruction {
-  /** In the page, in bytes. */
-  readonly offset: number
-  readonly decoded: Decoded
-  readonly survey: Survey
-}
-
-/** Instructions that are executed one after the other; only the last may transfer control. */
-export interface Block {
-  readonly offset: number
-  readonly instructions: readonly Instruction[]
-  /** Offset behind the last instruction. */
-  readonly end: number
-  /** Indexes of blocks that it may go on with. Offsets that are no block of the unit leave it. */
-  readonly successors: readonly number[]
-}
-
-export interface Unit {
-  readonly blocks: readonly Block[]
-  /** Index of the block at an offset, -1 for none. */
-  readonly blockAt: Int16Array
-  /** Indexes of the blocks where it can be entered; the first is the one that was asked for. */
-  readonly entries: readonly number[]
-  /** Instructions in all blocks. */
-  readonly length: number
-}
+/** Instructions in a unit beyond which no further function that it calls is added. */
+const CALL_LIMIT = 250
+/** Targets of computed jumps at most, and how far before the first and behind the last instruction they may lie, in bytes. */
+const MAX_TARGETS = 12
+const NEAR = 256
 
 /** What decodes: the word is 16 or 32 bits, as `isShort` says. */
 export interface Decodes {
   short(half: number): Decoded
   long(word: number): Decoded
 }
-
-const LEADER = 1
-const ENTRY = 2
 
 export class Discovery {
   static readonly opaque = true
@@ -59,6 +36,9 @@ export class Discovery {
   private readonly flags = new Uint8Array(HALVES)
   private readonly found: (Instruction | null)[] = Array.from({ length: HALVES }, () => null)
   private readonly work: number[] = []
+  /** Targets of calls, and whether there are jumps to computed addresses. */
+  private calls: number[] = []
+  private jumps = false
   private bytes: Uint8Array = new Uint8Array(0)
   private base = 0
   private count = 0
@@ -70,21 +50,58 @@ export class Discovery {
 
   /**
    * The unit that begins at `offset` of the page at `base` in `bytes`.
+   * @param isWarm whether an offset of the page has been jumped to often
    * @param alsoEntries offsets that shall be entries if the unit reaches them
    * @returns null if nothing there can be translated
    */
-  discover(bytes: Uint8Array, base: number, offset: number, alsoEntries: readonly number[] = []): Unit | null {
+  discover(
+    bytes: Uint8Array,
+    base: number,
+    offset: number,
+    isWarm: (offset: number) => boolean,
+    alsoEntries: readonly number[] = [],
+  ): Unit | null {
     this.bytes = bytes
     this.base = base
     this.count = 0
     this.flags.fill(0)
     this.found.fill(null)
+    this.calls = []
+    this.jumps = false
     this.lead(offset, LEADER | ENTRY)
-    for (let next = this.work.pop(); next !== undefined; next = this.work.pop()) this.follow(next)
+    this.followAll()
+    const targets = this.jumps ? this.targetsOfJumps(isWarm) : []
+    for (const target of targets) this.lead(target, LEADER | ENTRY)
+    this.followAll()
+    for (let next = this.calls.pop(); next !== undefined; next = this.calls.pop()) {
+      if (this.count > CALL_LIMIT || !isWarm(next)) continue
+      this.lead(next, LEADER)
+      this.followAll()
+    }
     for (const also of alsoEntries) {
       if (this.found[also >> 1] !== null) this.flags[also >> 1] = (this.flags[also >> 1] as number) | LEADER | ENTRY
     }
-    return this.count === 0 ? null : this.build(offset)
+    if (this.count === 0) return null
+    return buildUnit(this.found, this.flags, offset, targets)
+  }
+
+  private followAll(): void {
+    for (let next = this.work.pop(); next !== undefined; next = this.work.pop()) this.follow(next)
+  }
+
+  /** Warm places among and around the instructions so far. */
+  private targetsOfJumps(isWarm: (offset: number) => boolean): number[] {
+    const { found } = this
+    const near = NEAR / 2
+    let first = 0
+    while (first < HALVES && found[first] === null) first++
+    let last = HALVES - 1
+    while (last >= 0 && found[last] === null) last--
+    const targets: number[] = []
+    for (let at = Math.max(0, first - near); at < Math.min(HALVES, last + near); at++) {
+      if (targets.length < MAX_TARGETS && isWarm(at * 2)) targets.push(at * 2)
+    }
+    return targets
   }
 
   private lead(offset: number, flags: number): void {
@@ -114,9 +131,12 @@ export class Discovery {
       this.count++
       if (kind === Kind.BRANCH || kind === Kind.JUMP) {
         const target = offset + decoded.imm
-        const call = kind === Kind.JUMP && decoded.rd !== 0
-        if (!call && target >= 0 && target < PAGE) this.lead(target, LEADER)
+        if (target >= 0 && target < PAGE) {
+          if (kind === Kind.JUMP && decoded.rd !== 0) this.calls.push(target)
+          else this.lead(target, LEADER)
+        }
       }
+      if (kind === Kind.INDIRECT && decoded.rd === 0 && !isReturn(decoded)) this.jumps = true
       if (kind >= Kind.BRANCH) {
         if (next >= PAGE || (kind !== Kind.BRANCH && decoded.rd === 0)) return
         this.flags[next >> 1] = (this.flags[next >> 1] as number) | LEADER | (kind === Kind.BRANCH ? 0 : ENTRY)
@@ -134,85 +154,5 @@ export class Discovery {
 
   private half(at: number): number {
     return (this.bytes[at] as number) | ((this.bytes[at + 1] as number) << 8)
-  }
-
-  private build(first: number): Unit {
-    const blockAt = new Int16Array(HALVES).fill(-1)
-    const offsets: number[] = []
-    for (let at = 0; at < HALVES; at++) {
-      if (this.found[at] === null || ((this.flags[at] as number) & LEADER) === 0) continue
-      blockAt[at] = offsets.length
-      offsets.push(at * 2)
-    }
-    const blocks = offsets.map((offset) => this.block(offset, blockAt))
-    const entries = [blockAt[first >> 1] as number]
-    const isEntry = new Uint8Array(blocks.length)
-    markLoopHeads(blocks, entries[0] as number, isEntry)
-    for (const [index, { offset }] of blocks.entries()) {
-      if (index === entries[0]) continue
-      if (isEntry[index] !== 0 || ((this.flags[offset >> 1] as number) & ENTRY) !== 0) entries.push(index)
-    }
-    const length = blocks.reduce((sum, block) => sum + block.instructions.length, 0)
-    return { blocks, blockAt, entries, length }
-  }
-
-  private block(start: number, blockAt: Int16Array): Block {
-    const instructions: Instruction[] = []
-    const successors: number[] = []
-    const edge = (offset: number): void => {
-      const to = offset >= 0 && offset < PAGE ? (blockAt[offset >> 1] as number) : -1
-      if (to >= 0 && !successors.includes(to)) successors.push(to)
-    }
-    let offset = start
-    for (;;) {
-      const instruction = offset < PAGE ? (this.found[offset >> 1] as Instruction | null) : null
-      if (instruction === null) break
-      instructions.push(instruction)
-      const { decoded, survey } = instruction
-      const next = offset + decoded.length
-      if (survey.kind === Kind.BRANCH || (survey.kind === Kind.JUMP && decoded.rd === 0)) edge(offset + decoded.imm)
-      if (survey.kind === Kind.BRANCH) edge(next)
-      offset = next
-      if (survey.kind >= Kind.BRANCH) break
-      if (next < PAGE && (blockAt[next >> 1] as number) >= 0) {
-        edge(next)
-        break
-      }
-    }
-    return { offset: start, instructions, end: offset, successors }
-  }
-}
-
-/** Marks what a depth-first search from `root` comes back to. */
-function markLoopHeads(blocks: readonly Block[], root: number, heads: Uint8Array): void {
-  const OPEN = 1
-  const DONE = 2
-  const state = new Uint8Array(blocks.length)
-  const path: number[] = []
-  const places: number[] = []
-  for (let from = -1; from < blocks.length; from++) {
-    const start = from < 0 ? root : from
-    if (state[start] !== 0) continue
-    path.push(start)
-    places.push(0)
-    state[start] = OPEN
-    while (path.length > 0) {
-      const node = path[path.length - 1] as number
-      const place = places[places.length - 1] as number
-      const next = (blocks[node] as Block).successors[place]
-      if (next === undefined) {
-        state[node] = DONE
-        path.pop()
-        places.pop()
-        continue
-      }
-      places[places.length - 1] = place + 1
-      if (state[next] === OPEN) heads[next] = 1
-      else if (state[next] === 0) {
-        state[next] = OPEN
-        path.push(next)
-        places.push(0)
-      }
-    }
   }
 }

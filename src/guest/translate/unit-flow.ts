@@ -4,13 +4,15 @@
  * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice.
  */
 import { Op } from '../wasm/opcodes.ts'
-import type { Block, Instruction } from './discover.ts'
+import type { Block, Instruction } from './unit.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
 import { ExitCode } from './unit-abi.ts'
 import { BUDGET, ENTRY, type UnitFrame } from './unit-frame.ts'
 
 const NONE = -1
+/** Targets of a computed jump that are compared one after the other. */
+const SEARCH_LEAF = 3
 
 export class UnitFlow {
   private readonly frame: UnitFrame
@@ -66,7 +68,7 @@ export class UnitFlow {
       if (shape.kind === 'block') this.setTarget(shape.block, label, 0)
       else {
         this.setTarget(shape.header, label, 0)
-        for (const other of shape.others) this.setTarget(other, label, other + 1)
+        for (const [k, other] of shape.others.entries()) this.setTarget(other, label, k + 1)
       }
     }
     dispatch?.()
@@ -104,13 +106,14 @@ export class UnitFlow {
     const { code } = this.frame
     code.get(this.frame.label)
     code.if()
+    const stubs = shape.others.map(() => code.block()).toReversed()
+    code.get(this.frame.label)
+    code.i32(1)
+    code.op(Op.i32Sub)
+    code.brTable(stubs, stubs[0] as number)
     for (const other of shape.others) {
-      code.get(this.frame.label)
-      code.i32(other + 1)
-      code.op(Op.i32Eq)
-      code.if()
-      this.enter(other)
       code.end()
+      this.enter(other)
     }
     code.end()
   }
@@ -153,10 +156,11 @@ export class UnitFlow {
   private directJump(): void {
     const { frame } = this
     const { now, offset } = frame
-    if (now.rd === 0) return this.goTo(offset + now.imm)
-    frame.codeAddress(offset + now.length)
-    frame.set(now.rd)
-    this.goOut(offset + now.imm)
+    if (now.rd !== 0) {
+      frame.codeAddress(offset + now.length)
+      frame.set(now.rd)
+    }
+    this.goTo(offset + now.imm)
   }
 
   /** A branch to an offset if the condition on the stack holds. */
@@ -166,6 +170,44 @@ export class UnitFlow {
     if (to >= 0 && this.idOf[to] === 0) return code.brIf(this.labelOf[to] as number)
     code.if()
     this.goTo(offset)
+    code.end()
+  }
+
+  /** To the address on the stack, in the unit if it is one of those expected. */
+  jump(): void {
+    const { frame } = this
+    const { blocks } = frame.unit
+    const block = blocks[frame.block] as Block
+    const targets = block.successors.map((index) => (blocks[index] as Block).offset).toSorted((a, b) => a - b)
+    frame.toPc()
+    if (targets.length > 0) {
+      frame.pushOffset()
+      frame.code.set(frame.target)
+      this.search(targets)
+    }
+    frame.transferToPc()
+  }
+
+  /** A branch to that of the offsets, in ascending order, which the local `target` is. */
+  private search(offsets: readonly number[]): void {
+    const { code, target } = this.frame
+    if (offsets.length <= SEARCH_LEAF) {
+      for (const offset of offsets) {
+        code.get(target)
+        code.i64(offset)
+        code.op(Op.i64Eq)
+        this.branch(offset)
+      }
+      return
+    }
+    const middle = offsets.length >> 1
+    code.get(target)
+    code.i64(offsets[middle] as number)
+    code.op(Op.i64LtU)
+    code.if()
+    this.search(offsets.slice(0, middle))
+    code.else()
+    this.search(offsets.slice(middle))
     code.end()
   }
 
@@ -193,7 +235,8 @@ export class UnitFlow {
     // What is behind the last instruction of a page, or cannot be translated, is for the tier below.
     if (offset === block.end && offset < 4096 && isStep(block)) return frame.leaveAt(ExitCode.STEP, offset, 0)
     frame.codeAddress(offset)
-    frame.transferTo()
+    frame.toPc()
+    frame.transferToPc()
   }
 }
 

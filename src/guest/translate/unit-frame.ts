@@ -12,7 +12,7 @@ import type { Decoded } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { Word } from '../wasm/layout.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
-import type { Unit } from './discover.ts'
+import type { Unit } from './unit.ts'
 import { ExitCode } from './unit-abi.ts'
 
 /** Parameters of a unit. */
@@ -40,6 +40,8 @@ export class UnitFrame {
   tail = 0
   /** Local: which block the header of a loop goes on with. */
   label = 0
+  /** Local: how far from the page's address a computed jump goes. */
+  target = 0
   /** Local: address of the page. */
   private base = 0
   /** Locals of x1 to x31. */
@@ -70,6 +72,7 @@ export class UnitFrame {
     }
     for (let n = 1; n < 32; n++) if (used[n] === 1) this.registers[n] = code.local(Type.i64)
     this.base = code.local(Type.i64)
+    this.target = code.local(Type.i64)
     this.exit = code.local(Type.i32)
     this.label = code.local(Type.i32)
     for (let n = 1; n < 32; n++) {
@@ -127,9 +130,20 @@ export class UnitFrame {
     this.leaveAt(ExitCode.ACCESS, this.offset, this.tail)
   }
 
-  /** Leaves from the end of the block at hand for the address on the stack. */
-  transferTo(): void {
+  /** Takes the address to go on with from the stack. */
+  toPc(): void {
     this.code.set(PC)
+  }
+
+  /** Pushes how far PC is from the page's address. */
+  pushOffset(): void {
+    this.code.get(PC)
+    this.code.get(this.base)
+    this.code.op(Op.i64Sub)
+  }
+
+  /** Leaves from the end of the block at hand for the address in PC. */
+  transferToPc(): void {
     this.storeRegisters(this.dirty[this.block] as number)
     this.code.br(this.transfer)
   }

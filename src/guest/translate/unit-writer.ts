@@ -6,7 +6,7 @@
 import type { AccessSize, Emitter } from '../isa/index.ts'
 import type { Code } from '../wasm/code.ts'
 import { WasmOperators } from '../wasm/operators.ts'
-import type { Unit } from './discover.ts'
+import type { Unit } from './unit.ts'
 import { UnitFlow } from './unit-flow.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { UnitMemory } from './unit-memory.ts'
@@ -58,7 +58,7 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
     this.flow.branch(this.frame.offset + this.frame.now.imm)
   }
   jump(): void {
-    this.frame.transferTo()
+    this.flow.jump()
   }
   load(size: AccessSize, signed: boolean): void {
     this.memory.load(size, signed)

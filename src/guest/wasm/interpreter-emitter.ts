@@ -21,7 +21,9 @@ import type {
 } from '../isa/index.ts'
 import type { Code } from './code.ts'
 import { pushField } from './fields.ts'
-import { type FloatOperands, FloatWriter } from './float-writer.ts'
+import type { ExactnessFunctions, FloatFunctions } from './float-operands.ts'
+import { FloatWriter } from './float-writer.ts'
+import { InterpreterFloats } from './interpreter-floats.ts'
 import { ENGINE_WORDS, FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, type MemoryOperator, Op, Type } from './opcodes.ts'
 import { WasmOperators } from './operators.ts'
@@ -59,11 +61,7 @@ export interface Frame {
 export const MISS_SHIFT = 4
 
 /** Indexes of the module's functions. */
-export interface EmitterFunctions {
-  /** Of float-writer.ts. */
-  readonly fma: number
-  readonly addToOdd: number
-}
+export interface EmitterFunctions extends FloatFunctions, ExactnessFunctions {}
 
 const LOADS: Readonly<Record<AccessSize, readonly [MemoryOperator, MemoryOperator]>> = {
   1: [Mem.i64Load8U, Mem.i64Load8S],
@@ -83,7 +81,8 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   rare = false
   private row: Row | undefined
   private readonly frame: Frame
-  private readonly floats: FloatWriter
+  private readonly floats: InterpreterFloats
+  private readonly floatWriter: FloatWriter
   private readonly result: number
   private readonly tableRow: number
 
@@ -92,16 +91,14 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     this.frame = frame
     this.result = code.local(Type.i64)
     this.tableRow = code.local(Type.i32)
-    const operands: FloatOperands = {
-      code,
-      pushRegister: (name) => this.cell(this.row!.format[name] as Field),
-      pushArea: () => code.get(frame.base),
-      pushMode: () => pushField(code, this.row!.format.rm as Field, frame.word),
+    const host = {
+      row: () => this.row!,
+      cell: (field: Field) => this.cell(field),
       rs1: () => this.rs1(),
       rd: () => this.rd(),
-      slow: () => frame.slow,
     }
-    this.floats = new FloatWriter(operands, functions.fma, functions.addToOdd)
+    this.floats = new InterpreterFloats(code, host, frame, functions)
+    this.floatWriter = new FloatWriter(this.floats, functions)
   }
 
   /**
@@ -322,7 +319,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   // Floating point.
 
   floatLoad(size: 4 | 8): void {
-    const { code, result } = this
+    const { code } = this
     this.floats.needOn()
     this.effectiveAddress()
     this.probe(size, Access.read)
@@ -332,11 +329,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
       code.i64Big(-1n << 32n)
       code.op(Op.i64Or)
     }
-    code.set(result)
-    this.cell(this.row!.format.rd as Field)
-    code.get(result)
-    code.mem(Mem.i64Store, Cell.f0 * 8)
-    this.floats.dirty()
+    this.floats.storeBits()
   }
 
   floatStore(size: 4 | 8): void {
@@ -351,7 +344,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   }
 
   float(operation: FloatOperation, format: FloatFormat): void {
-    if (!this.floats.write(operation, format)) this.rare = true
+    this.floatWriter.write(operation, format)
   }
 
   /** Harts take turns, so memory is in order. */

@@ -22,7 +22,7 @@ import { Cell } from '../hart/index.ts'
 import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
-import { addToOddBody, fmaBody } from './float-writer.ts'
+import { addToOddBody, fmaBody, productDiffersBody, sumDiffersBody } from './float-functions.ts'
 import {
   type EmitterFunctions,
   FETCH_FRAME,
@@ -107,8 +107,11 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   m.importMemory('umbra', 'memory')
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
-  const fma = m.function(m.type([Type.f64, Type.f64, Type.f64], [Type.f64]))
-  const addToOdd = m.function(m.type([Type.f64, Type.f64], [Type.f64]))
+  const { f64 } = Type
+  const fma = m.function(m.type([f64, f64, f64], [f64]))
+  const addToOdd = m.function(m.type([f64, f64], [f64]))
+  const productDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
+  const sumDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
     const code = m.begin(parameters)
@@ -119,7 +122,10 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   write(4, (code) => missBody(code, fill))
   write(3, (code) => fmaBody(code, addToOdd))
   write(2, addToOddBody)
-  write(3, (code) => new Dispatcher(code, { fill, step, expand, miss, fma, addToOdd }, hooks).write())
+  write(3, productDiffersBody)
+  write(3, sumDiffersBody)
+  const functions = { fill, step, expand, miss, fma, addToOdd, productDiffers, sumDiffers }
+  write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
 }
 
