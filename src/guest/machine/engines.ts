@@ -6,6 +6,7 @@
  *    boundary of a quantum.
  */
 import { KernelError, Wasm } from '../../base/index.ts'
+import type { WasmModule } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
 import type { Vcpu } from '../../mmu/index.ts'
 import { DecodeCache, type Engine, type Hart, type HartState, Interpreter } from '../hart/index.ts'
@@ -72,8 +73,8 @@ export class Engines {
     }
     const code = name === 'translator' ? this.codeCache() : null
     area.attach(vcpu, hart.reservations, hart.id)
-    if (code !== null) return new Translator(hart, area, code)
-    return new WasmInterpreter(hart, area, this.cache, () => this.shared())
+    if (code !== null) return new Translator(hart, area, code, this.threshold)
+    return new WasmInterpreter(hart, area, this.cache, () => this.shared(), this.threshold)
   }
 
   release(): void {
@@ -102,7 +103,12 @@ export class Engines {
     const { scratch } = this.memory
     const known = scratch.shared.get(SHARED) as InterpreterParts | undefined
     if (known !== undefined) return known
-    const shared = { module: new Wasm.Module(interpreterModule()), expansions: scratch.allocate(EXPANSIONS_BYTES) }
+    let observed: WasmModule | null = null
+    const shared = {
+      module: new Wasm.Module(interpreterModule()),
+      observed: () => (observed ??= new Wasm.Module(interpreterModule(null, true))),
+      expansions: scratch.allocate(EXPANSIONS_BYTES),
+    }
     scratch.shared.set(SHARED, shared)
     return shared
   }

@@ -18,6 +18,7 @@ import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
 import type { InterpreterParts, Run } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
+import { NOTE_PARAMETERS } from '../wasm/observation.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
 import { Discovery } from './discover.ts'
@@ -80,6 +81,9 @@ interface TranslatedUnit {
 const isEntryOf = (unit: Unit, offset: number): boolean =>
   offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
+/** `note` of observation.ts. */
+export type Note = (low: number, high: number, place: number, kind: number) => void
+
 export class CodeCache implements StoreWatcher {
   static readonly opaque = true
   readonly memory: PhysicalMemory
@@ -117,6 +121,8 @@ export class CodeCache implements StoreWatcher {
   private batches: Batch[] = []
   private liveBytes = 0
   private nextSlot = 0
+  /** Who follows the accesses of units, or null: units for the one are not those for the other. */
+  private note: Note | null = null
   private readonly imports: Record<string, unknown>
 
   /** @param threshold jumps to a place after which it is translated, below `UNIT_HERE`. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
@@ -133,7 +139,10 @@ export class CodeCache implements StoreWatcher {
     this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.discovery = new Discovery(this.decodes, new Surveys())
-    this.imports = { memory: memory.memory }
+    this.imports = {
+      memory: memory.memory,
+      note: (low: number, high: number, place: number, kind: number) => this.note?.(low, high, place, kind),
+    }
     this.enter = this.makeEnter()
     memory.watch.attach(this)
   }
@@ -169,7 +178,13 @@ export class CodeCache implements StoreWatcher {
       }
       const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
       this.records.reserve()
-      this.parts = { module: new Wasm.Module(interpreterModule(hooks)), expansions, records: this.records }
+      let observed: WasmModule | null = null
+      this.parts = {
+        module: new Wasm.Module(interpreterModule(hooks)),
+        observed: () => (observed ??= new Wasm.Module(interpreterModule(hooks, true))),
+        expansions,
+        records: this.records,
+      }
     }
     return this.parts
   }
@@ -187,6 +202,12 @@ export class CodeCache implements StoreWatcher {
     if (known === undefined) return false
     this.setRow(host, known.unit.slot, known.entry)
     return true
+  }
+
+  /** A run begins whose accesses are told to somebody, or to nobody. */
+  follow(note: Note | null): void {
+    if ((note === null) !== (this.note === null)) this.clear()
+    this.note = note
   }
 
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
@@ -352,11 +373,12 @@ export class CodeCache implements StoreWatcher {
     const { builder } = this
     builder.reset()
     const type = builder.type([Type.i32, Type.i32, Type.i32, Type.i64], [Type.i32])
+    const note = this.note === null ? null : builder.importFunction('u', 'note', builder.type(NOTE_PARAMETERS, []))
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
     for (const unit of units) {
       const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit).write()
+      new UnitWriter(code, unit, note).write()
       builder.end(code)
     }
     return builder.finish()

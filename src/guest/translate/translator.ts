@@ -13,7 +13,7 @@
  *
  * R1 Results are those of the reference interpreter: state, retired instructions, where a budget ends, and every translation
  *    that is asked of the hart's memory.
- * R2 While somebody follows accesses or records stores, the reference interpreter runs.
+ * R2 While somebody records stores, the reference interpreter runs; who follows accesses hears of those of units, too.
  */
 import { Access } from '../../hardware/index.ts'
 import { Cell, type Engine, Exit, type ExitReason, type Hart } from '../hart/index.ts'
@@ -21,7 +21,7 @@ import type { HartArea } from '../wasm/hart-area.ts'
 import { type Run, WasmInterpreter } from '../wasm/interpreter.ts'
 import { HOT_CODE, LOST_CODE, WARM_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
-import type { CodeCache } from './code-cache.ts'
+import type { CodeCache, Note } from './code-cache.ts'
 
 const PC_LOW: number = Cell.pc * 2
 const PC_HIGH: number = Cell.pc * 2 + 1
@@ -35,15 +35,18 @@ export class Translator implements Engine {
   private readonly cache: CodeCache
   private readonly below: WasmInterpreter
   private readonly halves: Int32Array
-  private tiers: Run | null = null
+  /** The loop of the tiers without an observer and with one. */
+  private readonly tiers: (Run | null)[] = [null, null]
+  private readonly note: Note
   private expansions = 0
 
-  /** @param area attached to the TLBs of the hart's memory; the hart's state is in it */
-  constructor(hart: Hart, area: HartArea, cache: CodeCache) {
+  /** @param area attached to the TLBs of the hart's memory; the hart's state is in it; @param patience as `WasmInterpreter` */
+  constructor(hart: Hart, area: HartArea, cache: CodeCache, patience?: number) {
     this.hart = hart
     this.area = area
     this.cache = cache
-    this.below = new WasmInterpreter(hart, area, cache.decodes, () => cache.interpreter())
+    this.below = new WasmInterpreter(hart, area, cache.decodes, () => cache.interpreter(), patience)
+    this.note = (low, high, place, kind) => this.below.note(low, high, place, kind)
     this.halves = hart.state.halves
   }
 
@@ -54,20 +57,25 @@ export class Translator implements Engine {
   run(budget: number): ExitReason {
     const { area, below, cache } = this
     if (!below.begin()) return below.byReference(budget)
+    cache.follow(this.hart.observer === undefined ? null : this.note)
     cache.tick()
-    this.tiers ??= this.join()
+    const run = this.joined()
     for (let left = budget; left > 0; left = area.i32[BUDGET_WORD] as number) {
-      const reason = this.tiers(area.base, this.expansions, left)
+      const reason = run(area.base, this.expansions, left)
+      below.tell()
       if (reason === HOT_CODE || reason === WARM_CODE || reason === LOST_CODE) this.attend(reason)
       else return reason === 0 ? Exit.INTR : (reason as ExitReason)
     }
     return Exit.INTR
   }
 
-  private join(): Run {
+  private joined(): Run {
+    const observed = this.hart.observer === undefined ? 0 : 1
+    const known = this.tiers[observed]
+    if (known !== undefined && known !== null) return known
     const { run, expansions } = this.below.generatedRun()
     this.expansions = expansions
-    return this.cache.joinTiers(run)
+    return (this.tiers[observed] = this.cache.joinTiers(run))
   }
 
   /** The interpreter has stopped before code that wants attention. */

@@ -11,6 +11,7 @@
 import { Access } from '../../hardware/index.ts'
 import type { AccessSize } from '../isa/index.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
+import { NOTED_STORE, pushNote } from '../wasm/observation.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
 import { HART, type UnitFrame } from './unit-frame.ts'
@@ -31,12 +32,14 @@ interface KnownPage {
 
 export class UnitMemory {
   private readonly frame: UnitFrame
+  private readonly note: number | null
   private address = 0
   private row = 0
   private pages: readonly KnownPage[] = []
 
-  constructor(frame: UnitFrame) {
+  constructor(frame: UnitFrame, note: number | null) {
     this.frame = frame
+    this.note = note
   }
 
   /** Declares the locals that accesses need. */
@@ -75,6 +78,14 @@ export class UnitMemory {
 
   /** Pushes the host address of rs1 + imm. */
   private probe(access: Access, size: AccessSize): void {
+    this.find(access, size)
+    if (this.note === null) return
+    this.frame.code.set(this.row)
+    pushNote(this.frame.code, this.note, this.address, this.row, access === Access.write ? size | NOTED_STORE : size)
+    this.frame.code.get(this.row)
+  }
+
+  private find(access: Access, size: AccessSize): void {
     const { code, now } = this.frame
     this.frame.get(now.rs1)
     if (now.imm !== 0) {

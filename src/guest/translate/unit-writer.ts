@@ -16,12 +16,12 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   private readonly flow: UnitFlow
   private readonly memory: UnitMemory
 
-  /** @param code a function that was begun with `UNIT_PARAMETERS` */
-  constructor(code: Code, unit: Unit) {
+  /** @param code a function that was begun with `UNIT_PARAMETERS`; @param note function that is told of accesses, if any */
+  constructor(code: Code, unit: Unit, note: number | null) {
     super(code)
     this.frame = new UnitFrame(code, unit)
     this.flow = new UnitFlow(this.frame, () => this.frame.now.semantics(this))
-    this.memory = new UnitMemory(this.frame)
+    this.memory = new UnitMemory(this.frame, note)
   }
 
   /** Writes the function's body. */

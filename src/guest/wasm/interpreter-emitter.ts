@@ -25,6 +25,7 @@ import type { ExactnessFunctions, FloatFunctions } from './float-operands.ts'
 import { FloatWriter } from './float-writer.ts'
 import { InterpreterFloats } from './interpreter-floats.ts'
 import { ENGINE_WORDS, FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { NOTED_BOTH, NOTED_STORE, pushNote } from './observation.ts'
 import { Mem, type MemoryOperator, Op, Type } from './opcodes.ts'
 import { WasmOperators } from './operators.ts'
 
@@ -61,7 +62,10 @@ export interface Frame {
 export const MISS_SHIFT = 4
 
 /** Indexes of the module's functions. */
-export interface EmitterFunctions extends FloatFunctions, ExactnessFunctions {}
+export interface EmitterFunctions extends FloatFunctions, ExactnessFunctions {
+  /** Is told of each access (observation.ts), if there is such. */
+  readonly note: number | null
+}
 
 const LOADS: Readonly<Record<AccessSize, readonly [MemoryOperator, MemoryOperator]>> = {
   1: [Mem.i64Load8U, Mem.i64Load8S],
@@ -83,12 +87,14 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   private readonly frame: Frame
   private readonly floats: InterpreterFloats
   private readonly floatWriter: FloatWriter
+  private readonly note: number | null
   private readonly result: number
   private readonly tableRow: number
 
   constructor(code: Code, frame: Frame, functions: EmitterFunctions) {
     super(code)
     this.frame = frame
+    this.note = functions.note
     this.result = code.local(Type.i64)
     this.tableRow = code.local(Type.i32)
     const host = {
@@ -238,7 +244,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     const { code, frame, result } = this
     this.rs1()
     code.set(frame.address)
-    this.probe(size, Access.write)
+    this.probe(size, Access.write, NOTED_BOTH)
     this.host()
     code.mem(LOADS[size][1])
     code.set(result)
@@ -277,7 +283,11 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   }
 
   /** Finds the row of the address, or leaves to have it made. */
-  private probe(size: AccessSize, access: typeof Access.read | typeof Access.write): void {
+  private probe(
+    size: AccessSize,
+    access: typeof Access.read | typeof Access.write,
+    noted: number = access === Access.write ? NOTED_STORE : 0,
+  ): void {
     const { code, frame, tableRow } = this
     const { address } = frame
     const table = access === Access.read ? FAST_READ : FAST_WRITE
@@ -309,6 +319,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.op(Op.i32WrapI64)
     code.op(Op.i32Add)
     code.set(tableRow)
+    if (this.note !== null) pushNote(code, this.note, address, tableRow, size | noted)
   }
 
   /** Pushes the place of the access in the memory, after `probe`. */

@@ -32,6 +32,7 @@ import {
   MISS_SHIFT,
 } from './interpreter-emitter.ts'
 import { FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { NOTE_PARAMETERS } from './observation.ts'
 import { Mem, Op, Type } from './opcodes.ts'
 
 /** Word that says where no unit is looked for: while so much budget is left. Whoever calls `run` sets it. */
@@ -99,11 +100,12 @@ export interface UnitHooks {
   readonly noRecords: number
 }
 
-/** The bytes of the module. */
-export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
+/** The bytes of the module. @param observed every access is told to the import `note` (observation.ts) */
+export function interpreterModule(hooks: UnitHooks | null = null, observed: boolean = false): Uint8Array {
   const m = new ModuleBuilder()
   const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
+  const note = observed ? m.importFunction('umbra', 'note', m.type(NOTE_PARAMETERS, [])) : null
   m.importMemory('umbra', 'memory')
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
@@ -124,7 +126,7 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   write(2, addToOddBody)
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
-  const functions = { fill, step, expand, miss, fma, addToOdd, productDiffers, sumDiffers }
+  const functions = { fill, step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers }
   write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
 }

@@ -61,6 +61,7 @@ export function wasmBench(base: number, size: number): Bench {
   const hart = new Hart({ id: 0, memory, state: area.state, reservations: new ReservationTable(1) })
   area.attach(memory, hart.reservations, 0)
   const expansions = memory.storage.scratch.allocate(EXPANSIONS_BYTES)
-  const parts = { module: new Wasm.Module(interpreterModule()), expansions }
+  const module = new Wasm.Module(interpreterModule())
+  const parts = { module, observed: () => module, expansions }
   return { memory, engine: new WasmInterpreter(hart, area, new DecodeCache(), () => parts) }
 }

@@ -80,8 +80,10 @@ export class CachedMemory extends PagedMemory implements TranslationSource {
 export function interpreterSide(template: Uint8Array, wrap: (engine: Engine) => Engine = (engine) => engine): OurSide {
   const memory = new CachedMemory()
   const area = new HartArea(memory.storage)
+  const module = new Wasm.Module(interpreterModule())
   const parts: InterpreterParts = {
-    module: new Wasm.Module(interpreterModule()),
+    module,
+    observed: () => module,
     expansions: memory.storage.scratch.allocate(EXPANSIONS_BYTES),
   }
   const make = (hart: Hart): Engine => {
