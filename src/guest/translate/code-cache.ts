@@ -9,7 +9,9 @@
  *    permits stores to it (`HartArea`).
  * R2 A row of the code map is made and removed here, at the place that the entry's address determines: dropping a unit
  *    removes every row that leads to it, and a slot is given out again only after that. So no row is ever stale.
- * R3 Code is thrown away by batches, oldest first, when slots or bytes run out.
+ * R3 Code is thrown away by batches, oldest first, when slots or bytes run out; the more that happens, the hotter code has
+ *    to be: what does not stay is not worth its translation.
+ * R4 At most one batch is translated before a run, and it is bounded in instructions: no hart waits longer than for that.
  */
 import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
 import type { Pfn, WasmModule, WasmTable } from '../../base/index.ts'
@@ -32,8 +34,10 @@ import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
 const SLOTS = 8192
-/** Bytes of modules that are kept; machine code is about twice that. */
-const MAX_BYTES = 12 * 1024 * 1024
+/** Bytes of modules that are kept; resident they take about twelve times that, machine code in two tiers and all. */
+const MAX_BYTES = 3 * 1024 * 1024
+/** Times that a place has to get hot at most, however much code was thrown away lately. */
+const MAX_LAPS = 64
 
 /** Jumps are counted by the low bits of the host address they go to. */
 const COUNTERS = 65536
@@ -44,8 +48,9 @@ const WARM = 1024
 const WARM_ENTRIES = 128
 /** Runs after which jumps to pages count half: code that is executed once shall never be warm. */
 const HALF_LIFE = 64
-/** Units in a module at most, and runs that hot code waits for company. */
+/** Units in a module at most, instructions after which it takes no more units, and runs that hot code waits for company. */
 const MAX_BATCH = 16
+export const BATCH_INSTRUCTIONS = 200
 const PATIENCE = 4
 /** Warm places that are tried as the start of a unit. */
 const MAX_STARTS = 6
@@ -113,6 +118,11 @@ export class CodeCache implements StoreWatcher {
   private readonly entries: Uint16Array
   private ticks = 0
   private readonly threshold: number
+  private readonly maxBytes: number
+  /** Times that a place has got hot, by its counter, and has not been translated. */
+  private readonly laps = new Uint8Array(COUNTERS)
+  /** Batches thrown away for others lately. */
+  private pressure = 0
   private parts: InterpreterParts | null = null
   private tiers: WasmModule | null = null
   /** Hot code that is not translated yet, and the runs since the last one was found. */
@@ -125,10 +135,15 @@ export class CodeCache implements StoreWatcher {
   private note: Note | null = null
   private readonly imports: Record<string, unknown>
 
-  /** @param threshold jumps to a place after which it is translated, below `UNIT_HERE`. @throws KernelBug if scratch has no `CODE_CACHE_BYTES` */
-  constructor(memory: PhysicalMemory, threshold: number = DEFAULT_THRESHOLD) {
+  /**
+   * @param threshold jumps to a place after which it is translated, below `UNIT_HERE`
+   * @param maxBytes of modules that are kept
+   * @throws KernelBug if scratch has no `CODE_CACHE_BYTES`
+   */
+  constructor(memory: PhysicalMemory, threshold: number = DEFAULT_THRESHOLD, maxBytes: number = MAX_BYTES) {
     this.memory = memory
     this.threshold = threshold
+    this.maxBytes = maxBytes
     if (memory.scratch.available < CODE_CACHE_BYTES) throw new KernelBug('no room for a code cache')
     this.map = memory.scratch.allocate(MAP_BYTES)
     this.heatTable = memory.scratch.allocate(COUNTERS * 2)
@@ -212,6 +227,14 @@ export class CodeCache implements StoreWatcher {
 
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
   add(host: number): void {
+    const counter = (host >>> 1) & (COUNTERS - 1)
+    const laps = (this.laps[counter] as number) + 1
+    if (laps <= Math.min(this.pressure, MAX_LAPS - 1)) {
+      this.laps[counter] = laps
+      this.heats[counter] = 0
+      return
+    }
+    this.laps[counter] = 0
     this.pending.push(host)
     this.age = 0
     if (this.pending.length >= Math.min(MAX_BATCH, 1 + (this.stats.modules >> 3))) this.flush()
@@ -221,29 +244,41 @@ export class CodeCache implements StoreWatcher {
   tick(): void {
     if (++this.ticks === HALF_LIFE) {
       this.ticks = 0
+      this.pressure >>= 1
       for (let at = 0; at < PAGE_COUNTERS; at++) this.entries[at] = (this.entries[at] as number) >> 1
     }
     if (this.pending.length > 0 && ++this.age >= PATIENCE) this.flush()
   }
 
+  /** What does not fit in the batch is for the next one. */
   private flush(): void {
     const hosts = this.pending.filter((host) => !this.found.has(host))
-    this.pending = []
-    for (let at = 0; at < hosts.length; at += MAX_BATCH) this.translate(hosts.slice(at, at + MAX_BATCH))
+    this.pending = hosts.slice(this.translateSome(hosts))
   }
 
   /**
-   * Translates the code at host addresses, in one module.
-   * @returns how many of them are units now
+   * Translates the code at host addresses, in as many modules as it takes.
+   * @returns how many units that made
    */
   translate(hosts: readonly number[]): number {
+    const before = this.stats.units
+    for (let at = 0; at < hosts.length;) at += this.translateSome(hosts.slice(at))
+    return this.stats.units - before
+  }
+
+  /** Translates the code at the first of the host addresses, in one module. @returns how many of them that were */
+  private translateSome(hosts: readonly number[]): number {
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
-    for (const host of hosts) {
+    let taken = 0
+    for (let length = 0; taken < hosts.length && units.length < MAX_BATCH && length < BATCH_INSTRUCTIONS; taken++) {
+      const host = hosts[taken] as number
       if (units.some(({ unit, pfn }) => isEntryOf(unit, host - pfn * PAGE_SIZE))) continue
       const unit = this.unitAround(host)
-      if (unit !== null) units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
+      if (unit === null) continue
+      units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
+      length += unit.length
     }
-    if (units.length === 0) return 0
+    if (units.length === 0) return taken
     const bytes = this.write(units.map(({ unit }) => unit))
     const slot = this.takeSlots(units.length, bytes.length)
     const { exports } = new Wasm.Instance(new Wasm.Module(bytes), { u: this.imports })
@@ -262,7 +297,7 @@ export class CodeCache implements StoreWatcher {
       this.stats.instructions += units[i]!.unit.length
       this.enlist(unit)
     }
-    return units.length
+    return taken
   }
 
   /**
@@ -360,8 +395,9 @@ export class CodeCache implements StoreWatcher {
     const slot = this.nextSlot
     this.nextSlot += count
     const overlaps = ({ slot: first, count: size }: Batch): boolean => first < slot + count && first + size > slot
-    while (this.batches.length > 0 && (this.liveBytes + bytes > MAX_BYTES || this.batches.some(overlaps))) {
+    while (this.batches.length > 0 && (this.liveBytes + bytes > this.maxBytes || this.batches.some(overlaps))) {
       this.evictOldest()
+      this.pressure++
     }
     return slot
   }
