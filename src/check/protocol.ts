@@ -21,6 +21,7 @@ interface Window {
 }
 
 interface Space {
+  /** Sorted: who was first plays no part. */
   readonly windows: Window[]
   /** Notifiers on the list. */
   listed: number
@@ -75,7 +76,7 @@ export class ProtocolAudit {
         return
       case 'mmu_notifier_invalidate_range_start':
         if (!event.blockable) this.mayNotSleep.add(task)
-        this.space(event.mm).windows.push({ start: event.start, end: event.end, event: event.event })
+        insert(this.space(event.mm).windows, { start: event.start, end: event.end, event: event.event })
         return
       case 'mmu_notifier_invalidate_range_started':
         this.mayNotSleep.delete(task)
@@ -94,11 +95,11 @@ export class ProtocolAudit {
         this.exitFrees(event.mm, event.hva, task)
         return
       case 'srcu_gp_start':
-        this.gracePeriods.set(event.srcu, (this.gracePeriods.get(event.srcu) ?? 0) + 1)
+        this.countGracePeriods(event.srcu, 1)
         return
       case 'srcu_gp_end':
         this.ledger.count('I8')
-        this.gracePeriods.set(event.srcu, (this.gracePeriods.get(event.srcu) ?? 0) - 1)
+        this.countGracePeriods(event.srcu, -1)
         return
       default:
     }
@@ -121,9 +122,13 @@ export class ProtocolAudit {
       this.ledger.count('I5')
       if (client.inFlight > 0) this.report('I5', `${client.name}: ${client.inFlight} callouts never ended`)
     }
-    for (const [srcu, open] of this.gracePeriods) {
-      if (open !== 0) this.report('I8', `a grace period of srcu ${srcu} never ended`)
-    }
+    for (const srcu of this.gracePeriods.keys()) this.report('I8', `a grace period of srcu ${srcu} never ended`)
+  }
+
+  private countGracePeriods(srcu: string, change: number): void {
+    const open = (this.gracePeriods.get(srcu) ?? 0) + change
+    if (open === 0) this.gracePeriods.delete(srcu)
+    else this.gracePeriods.set(srcu, open)
   }
 
   private switched(task: string, state: string): void {
@@ -179,3 +184,16 @@ export class ProtocolAudit {
     if (!space.released) this.report('I5', `mm ${mm}: exit takes pages away before every release has ended`, { hva })
   }
 }
+
+function insert(windows: Window[], window: Window): void {
+  let at = windows.length
+  while (at > 0 && isBefore(window, windows[at - 1]!)) at--
+  windows.splice(at, 0, window)
+}
+
+const isBefore = (one: Window, other: Window): boolean =>
+  one.start !== other.start
+    ? one.start < other.start
+    : one.end !== other.end
+      ? one.end < other.end
+      : one.event < other.event

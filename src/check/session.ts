@@ -122,7 +122,10 @@ export class Session {
       pageTableLock,
       srcu,
       changePte: options.changePte ?? 'bracketed',
-      scratchBytes: engineBytes(options.guests.map(({ harts }) => harts)),
+      scratchBytes: engineBytes(
+        options.guests.map(({ harts }) => harts),
+        options.guests.map(({ memory }) => memory),
+      ),
       ...(policy === undefined ? {} : { policy }),
       ...(onTurn === undefined ? {} : { onTurn }),
     })

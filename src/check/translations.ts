@@ -42,7 +42,8 @@ export class TranslationAudit {
   }
 
   observe(event: TraceEvent, task: string): void {
-    if (this.changed.length > 0) this.checkChanged()
+    // Who ran before is no part of a state: a switch may bring nothing to an end.
+    if (this.changed.length > 0 && event.name !== 'sched_switch') this.checkChanged()
     if (this.protecting.length > 0 && !isFlushing(event.name)) this.checkProtected(task)
     switch (event.name) {
       case 'kvm_mmu_set_spte':

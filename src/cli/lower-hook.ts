@@ -32,7 +32,11 @@ const lowered = [...rooms, ...parts, ...audits].map((path) => build + path)
 const nativeSeam = `${build}sched/park.js`
 const framesSeam = `${build}check/frames/park.js`
 const runtime = `${build}check/frames/runtime.js`
+const tracker = `${build}check/frames/touched.js`
 const MARK = '?lowered'
+/** Lowered, and telling what it touches. */
+const WATCHED_MARK = '?watched'
+const MARKED = /\?(?:lowered|watched)$/
 
 let cache: LowerCache | null = null
 
@@ -53,6 +57,11 @@ export function importLowered(url: string): Promise<unknown> {
   return import(url + MARK)
 }
 
+/** As `importLowered`, in a build whose steps can be told by what they touch: for an audit of the search over states. */
+export function importWatched(url: string): Promise<unknown> {
+  return import(url + WATCHED_MARK)
+}
+
 /** Is a file of Umbra lowered, when it is asked for? */
 export function isLowered(url: string): boolean {
   return !url.startsWith(build) || lowered.some((path) => url.startsWith(path))
@@ -60,25 +69,30 @@ export function isLowered(url: string): boolean {
 
 export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   const found = await nextResolve(specifier, context)
-  const isWanted = context.parentURL?.endsWith(MARK) === true && /^file:.*\.m?js$/.test(found.url)
+  const mark = MARKED.exec(context.parentURL ?? '')?.[0]
+  const isWanted = mark !== undefined && /^file:.*\.m?js$/.test(found.url)
   const isOfPackage = found.url.includes('/node_modules/') && !found.url.startsWith(build)
   if (!isWanted || isOfPackage) return found
-  return { ...found, url: (found.url === nativeSeam ? framesSeam : found.url) + MARK }
+  return { ...found, url: (found.url === nativeSeam ? framesSeam : found.url) + mark }
 }
 
 export const load: LoadHook = async (url, context, nextLoad) => {
-  if (!url.endsWith(MARK)) return nextLoad(url, context)
-  const address = url.slice(0, -MARK.length)
+  const mark = MARKED.exec(url)?.[0]
+  if (mark === undefined) return nextLoad(url, context)
+  const address = url.slice(0, -mark.length)
   if (!isLowered(address)) return nextLoad(url, context)
   const path = fileURLToPath(address)
   const text = readFileSync(path, 'utf8')
   const map = mapTextOf(path)
   cache ??= new LowerCache()
-  const source = await cache.get([path, process.cwd(), map, text], async () => {
+  const source = await cache.get([mark, path, process.cwd(), map, text], async () => {
     // Not through the room's index: the loader's thread needs the pass alone, and only for what changed.
     const { lower } = await import('../check/lower/lower.ts')
     const { file, locate } = sourceOf(path, map)
-    return lower(text.replace(/^\/\/# sourceMappingURL=.*$/m, ''), file, runtime, locate).code
+    const code = text.replace(/^\/\/# sourceMappingURL=.*$/m, '')
+    if (mark === MARK) return lower(code, file, runtime, locate).code
+    const { watch } = await import('../check/lower/watch.ts')
+    return lower(watch(code, file, tracker), file, runtime).code
   })
   return { format: 'module', source, shortCircuit: true }
 }

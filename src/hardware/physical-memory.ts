@@ -46,7 +46,9 @@ export class PhysicalMemory {
   /** Byte offset in `memory` of the engine's own area, and its length. Immutable. */
   readonly scratchOffset: number
   readonly scratchBytes: number
-  /** Who has which part of that area. */
+  /** Byte offset in `memory` of a byte a frame, which is 1 while stores to the frame are watched. Immutable. */
+  readonly watchOffset: number
+  /** Who has which part of the engine's area. */
   readonly scratch: ScratchArea
   /** True while stores are journaled or digested: an engine must then store through the methods too. */
   recording = false
@@ -66,14 +68,15 @@ export class PhysicalMemory {
     if (!Number.isInteger(frames) || frames < 1 || frames * PAGE_SIZE > MAX_BYTES) {
       throw new KernelError('EINVAL', `physical memory of ${frames} frames: expected 1 to ${MAX_BYTES / PAGE_SIZE}`)
     }
-    if (!Number.isInteger(scratchBytes) || scratchBytes < 0 || frames * PAGE_SIZE + scratchBytes > MAX_BYTES) {
+    if (!Number.isInteger(scratchBytes) || scratchBytes < 0 || frames * (PAGE_SIZE + 1) + scratchBytes > MAX_BYTES) {
       throw new KernelError('EINVAL', `scratch area of ${scratchBytes} bytes: frames and scratch must fit in 4 GiB`)
     }
     this.frames = frames
     this.byteLength = frames * PAGE_SIZE
-    this.memory = reserve(this.byteLength + scratchBytes)
     this.scratchOffset = this.byteLength
     this.scratchBytes = scratchBytes
+    this.watchOffset = this.byteLength + scratchBytes
+    this.memory = reserve(this.watchOffset + frames)
     const { buffer } = this.memory
     this.u8 = new Uint8Array(buffer, 0, this.byteLength)
     this.i32 = new Int32Array(buffer, 0, this.byteLength / 4)
@@ -82,7 +85,7 @@ export class PhysicalMemory {
     this.bytes = this.u8
     this.words = new Uint32Array(buffer, 0, this.byteLength / 4)
     this.recorder = new StoreRecorder(this.i32, frames)
-    this.watch = new StoreWatch(frames)
+    this.watch = new StoreWatch(new Uint8Array(buffer, this.watchOffset, frames))
   }
 
   /** Whether `size` bytes at `hpa` lie inside the frames. */
@@ -239,7 +242,7 @@ export class PhysicalMemory {
   /** As new: all frames and the engine's area zero, nothing recorded. */
   clear(): void {
     this.snapshotStop()
-    new Uint8Array(this.memory.buffer).fill(0)
+    new Uint8Array(this.memory.buffer, 0, this.watchOffset).fill(0)
   }
 
   /** Whether two frames hold the same bytes. */

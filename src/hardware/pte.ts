@@ -26,6 +26,8 @@ export const PTE_RSW_HIGH = 0x200
 /** All ten flag bits below the page number. */
 export const PTE_FLAGS = 0x3ff
 export const PTE_RWX: number = PTE_R | PTE_W | PTE_X
+/** Reserved in a PTE that points to the next table. */
+export const PTE_POINTER_RESERVED: number = PTE_D | PTE_A | PTE_U
 
 /** Bits of the high half: 60..54 reserved, 62..61 memory type (Svpbmt), 63 contiguity (Svnapot). */
 export const PTE_HIGH_PPN = 0x003fffff

@@ -21,8 +21,9 @@ export class StoreWatch {
   private readonly flags: Uint8Array
   private readonly watchers: StoreWatcher[] = []
 
-  constructor(frames: number) {
-    this.flags = new Uint8Array(frames)
+  /** @param flags one a frame, zero; 1 while the frame is watched, for generated code to see */
+  constructor(flags: Uint8Array) {
+    this.flags = flags
   }
 
   attach(watcher: StoreWatcher): void {

@@ -22,7 +22,9 @@
  * R3 A flush by ASID, with or without a page, spares global entries; a flush of all ASIDs takes them too.
  * R4 Replacement is round robin within a set, so a run repeats.
  * R5 Entries vanish in two places only, `clear` and `flushAll`; both tell the listener.
- * R6 Flushes of a large TLB take time by what it holds, not by its size: it keeps a list of the entries in use.
+ * R6 Generated code may write an entry to an invalid place of the set (the first one), if no entry of the set is for the same
+ *    page in the same context; `adopt` counts it before anything else happens to the TLB.
+ * R7 Flushes of a large TLB take time by what it holds, not by its size: it keeps a list of the entries in use.
  */
 import { KernelError } from '../base/index.ts'
 import type { Pfn } from '../base/index.ts'
@@ -32,11 +34,15 @@ import { UsedEntries } from './tlb-used.ts'
 export const ANY = -1
 
 export const TLB_WORDS_PER_ENTRY = 8
+/** Byte offsets of an entry's words. */
+export const TlbWord = { page: 0, pageHigh: 4, context: 8, asid: 12, pfn: 16, shifts: 20, extra: 24 } as const
 export const TLB_DEFAULT_ENTRIES = 256
 export const TLB_VALID: number = 1 << 20
 /** Larger TLBs list what they hold; smaller ones are looked through. */
 const LISTED_FROM = 512
-const GLOBAL = -1
+/** In place of an ASID. */
+export const TLB_GLOBAL = -1
+const GLOBAL: number = TLB_GLOBAL
 const MMU_INDEX_SHIFT = 16
 const VMID_MASK = 0xffff
 const PAGE_HIGH = 2 ** 32
@@ -165,12 +171,28 @@ export class Tlb {
     this.words[at + 4] = pfn
     this.words[at + 5] = leafShift | (extraShift << 8)
     this.floats[index * 4 + 3] = extra
-    this.valid++
-    this.used?.add(index, extra)
-    if (extraShift !== 0) this.extraPieces++
-    if (leafShift !== 0) this.pieces++
-    this.stats.fills++
+    this.adopt(index)
     return index
+  }
+
+  /** Counts an entry that generated code has written (R6). */
+  adopt(index: number): void {
+    this.valid++
+    this.used?.add(index, this.extraAt(index))
+    if (this.extraShiftAt(index) !== 0) this.extraPieces++
+    if (this.leafShiftAt(index) !== 0) this.pieces++
+    this.stats.fills++
+  }
+
+  /** What an entry that is yet to be adopted is a piece of, as `fill` has it. */
+  describe(index: number, extra: number, leafShift: number, extraShift: number): void {
+    this.words[index * TLB_WORDS_PER_ENTRY + 5] = leafShift | (extraShift << 8)
+    this.floats[index * 4 + 3] = extra
+  }
+
+  /** The context word of entries (word 2). */
+  static contextOf(vmid: number, mmuIndex: number): number {
+    return vmid | (mmuIndex << MMU_INDEX_SHIFT)
   }
 
   /** Forgets one entry, as a TLB may at any time. @returns whether it was valid */

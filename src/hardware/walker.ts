@@ -22,6 +22,7 @@ import {
   PTE_G,
   PTE_HIGH_PBMT,
   PTE_HIGH_RESERVED,
+  PTE_POINTER_RESERVED,
   PTE_R,
   PTE_RWX,
   PTE_U,
@@ -89,7 +90,6 @@ const NAPOT_PAGES = 16
 const NAPOT_SHIFT = 4
 /** The one defined NAPOT encoding: ppn[3:0] = 1000, a region of 64 KiB. */
 const NAPOT_PATTERN = 8
-const POINTER_RESERVED: number = PTE_D | PTE_A | PTE_U
 
 export class PageTableWalker {
   static readonly opaque = true
@@ -161,7 +161,7 @@ export class PageTableWalker {
         return this.faultVisit(mode, access)
       }
       if ((low & PTE_RWX) === 0) {
-        if ((low & POINTER_RESERVED) !== 0 || high >>> 29 !== 0) return this.faultVisit(mode, access)
+        if ((low & PTE_POINTER_RESERVED) !== 0 || high >>> 29 !== 0) return this.faultVisit(mode, access)
         if ((low & PTE_G) !== 0) this.global = true
         return VISIT_POINTER
       }

@@ -23,6 +23,7 @@ import { Lru } from './lru.ts'
 import { Mm } from './mm.ts'
 import { PageAllocator } from './page-allocator.ts'
 import { PG_DIRTY, PG_IDLE, PG_REFERENCED, PageMap } from './page.ts'
+import { dropRmapLocks, takeRmapLocks } from './mremap.ts'
 import { tryToUnmapOne } from './rmap.ts'
 import { MemorySwapDevice, Swap } from './swap.ts'
 import type { SwapDevice } from './swap.ts'
@@ -211,6 +212,15 @@ export class Kernel {
    */
   reclaimPages(wanted: number): Promise<number> {
     return this.reclaim.reclaimPages(wanted)
+  }
+
+  /** While page tables move, no rmap walk comes to them. See mremap.ts. */
+  takeRmapLocks(vma: Vma): Promise<void> {
+    return takeRmapLocks(vma)
+  }
+
+  dropRmapLocks(vma: Vma): void {
+    dropRmapLocks(vma)
   }
 
   /** One place of an rmap walk that unmaps a page for reclaim. */

@@ -152,10 +152,9 @@ async function movePageTables(from: Vma, to: Vma, length: number): Promise<void>
 }
 
 async function movePtes(from: Vma, start: number, end: number, target: number): Promise<void> {
-  const { mm, file } = from
+  const { mm } = from
   const { trace } = mm.kernel
-  if (file !== null) await file.iMmapLock.downWrite()
-  if (from.anonVma !== null) await from.anonVma.lock.downWrite()
+  await mm.kernel.takeRmapLocks(from)
   await mm.pageTableLock.lock()
   for (let hva = start; hva < end; hva += PAGE_SIZE) {
     if (pteNone(mm.pageTable.read(hva))) continue
@@ -166,6 +165,16 @@ async function movePtes(from: Vma, start: number, end: number, target: number): 
   mm.flushTlbRange(start, end)
   if (trace.on) trace.emit({ name: 'mm_mremap', mm: mm.id, start, to: target, length: end - start })
   mm.pageTableLock.unlock()
-  if (from.anonVma !== null) from.anonVma.lock.upWrite()
+  mm.kernel.dropRmapLocks(from)
+}
+
+/** Excludes every rmap walk that may come to the pages of a VMA (Linux: take_rmap_locks). */
+export async function takeRmapLocks({ anonVma, file }: Vma): Promise<void> {
+  if (file !== null) await file.iMmapLock.downWrite()
+  if (anonVma !== null) await anonVma.lock.downWrite()
+}
+
+export function dropRmapLocks({ anonVma, file }: Vma): void {
+  if (anonVma !== null) anonVma.lock.upWrite()
   if (file !== null) file.iMmapLock.upWrite()
 }

@@ -5,7 +5,7 @@
  * hardware walks tables that the VM builds from the guest's.
  */
 import type { Pfn } from '../base/index.ts'
-import type { Access } from '../hardware/index.ts'
+import type { Access, WalkPlan } from '../hardware/index.ts'
 import type { FaultedPage } from './backing.ts'
 import type { Memslot } from './memslots.ts'
 import type { MmuPage } from './mmu-page.ts'
@@ -36,6 +36,11 @@ export interface Mmu {
 
   /** Translates a guest frame, through the TLB's entries for untranslated addresses. @returns the host frame, or -1 */
   translateFrame(vcpu: Vcpu, frame: number, access: Access): Pfn | -1
+
+  /** How `translate` would walk now, as far as generated code can do the same. */
+  planWalk(vcpu: Vcpu, plan: WalkPlan): void
+  /** Generated code has put the entry at an index of the TLB of an access, from the PTE at a host physical address. */
+  describeEntry(vcpu: Vcpu, access: Access, index: number, pteAddress: number): void
 
   /** The guest wrote satp. */
   satpChanged(vcpu: Vcpu): void

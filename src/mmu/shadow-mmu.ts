@@ -10,7 +10,16 @@
  * R3 The hypervisor stores for the guest only what the guest's tables, walked in the same step, still allow.
  */
 import { KernelError, PAGE_SIZE, gfn, hpa, hpaOf, pfn as toPfn } from '../base/index.ts'
-import { Access, PageTableWalker, PhysicalPteSource, SV48, Walk, WalkStatus } from '../hardware/index.ts'
+import {
+  Access,
+  PageTableWalker,
+  PhysicalPteSource,
+  SV48,
+  Walk,
+  WalkStatus,
+  pageWithinLeaf,
+} from '../hardware/index.ts'
+import type { WalkPlan } from '../hardware/index.ts'
 import type { FaultedPage } from './backing.ts'
 import { GuestWalk } from './guest-walk.ts'
 import { withPage } from './guest-memory.ts'
@@ -87,13 +96,34 @@ export class ShadowMmu extends TdpMmu {
     if (!walker.walk(this.shadowSource, mode, root.pfn, page, access, walkFlags | Walk.hardwareUpdate)) {
       return vcpu.missAt(page, access, false)
     }
-    const table = this.vm.sptes.pageOf(walker.pteAddress)
-    const first = table.gfnOf(table.indexOf(walker.pteAddress))
-    const frame = first + (page % walker.leafPages)
-    const shift = Math.max(table.role.guestLeaf, walker.level) * 9
+    const { role } = this.vm.sptes.pageOf(walker.pteAddress)
+    const frame = this.frameBehind(walker.pteAddress, page)
+    const shift = Math.max(role.guestLeaf, role.level) * 9
     vcpu.frame = frame
-    vcpu.fillTlb(page, access, walker.global, toPfn(walker.page), frame, shift, walker.level * 9)
+    vcpu.fillTlb(page, access, walker.global, toPfn(walker.page), frame, shift, role.level * 9)
     return hpaOf(toPfn(walker.page))
+  }
+
+  /** The guest frame of a page that a leaf maps. */
+  private frameBehind(pteAddress: number, page: number): number {
+    const table = this.vm.sptes.pageOf(pteAddress)
+    return table.gfnOf(table.indexOf(pteAddress)) + pageWithinLeaf(page, table.role.level)
+  }
+
+  override planWalk(vcpu: Vcpu, plan: WalkPlan): void {
+    const { mode, walkFlags } = vcpu.context
+    if (mode === null || vcpu.syncPending || !this.hasRoot(vcpu)) return
+    plan.stages = 1
+    plan.levels = mode.levels
+    plan.root = vcpu.root!.pfn
+    plan.flags = walkFlags
+  }
+
+  override describeEntry(vcpu: Vcpu, access: Access, index: number, pteAddress: number): void {
+    const tlb = vcpu.tlb.forAccess(access)
+    const { role } = this.vm.sptes.pageOf(pteAddress)
+    const frame = this.frameBehind(pteAddress, tlb.pageAt(index))
+    tlb.describe(index, frame, Math.max(role.guestLeaf, role.level) * 9, role.level * 9)
   }
 
   override guestFence(vcpu: Vcpu, _page: number, _asid: number): void {

@@ -22,7 +22,7 @@ import {
   ptePpn,
   tableIndex,
 } from '../hardware/index.ts'
-import type { PagingMode } from '../hardware/index.ts'
+import type { PagingMode, WalkPlan } from '../hardware/index.ts'
 import type { FaultedPage } from './backing.ts'
 import { MMU_INDEX_BARE } from './context.ts'
 import type { Memslot } from './memslots.ts'
@@ -111,6 +111,19 @@ export class TdpMmu implements Mmu {
     vcpu.fillFrame(frame, access, toPfn(walker.page), walker.leafShift)
     return toPfn(walker.page)
   }
+
+  planWalk(vcpu: Vcpu, plan: WalkPlan): void {
+    const { context, root } = vcpu
+    if (context.mode === null || root === null || root.invalid) return
+    plan.stages = 2
+    plan.levels = context.mode.levels
+    plan.root = context.rootPpn
+    plan.flags = context.walkFlags
+    plan.frameLevels = this.mode.levels
+    plan.frameRoot = root.pfn
+  }
+
+  describeEntry(_vcpu: Vcpu, _access: Access, _index: number, _pteAddress: number): void {}
 
   satpChanged(_vcpu: Vcpu): void {}
 

@@ -19,8 +19,8 @@
  */
 import { KernelBug, gfn, hpaOf, hva } from '../base/index.ts'
 import type { Gvn, Hva, Pfn } from '../base/index.ts'
-import { ANY, Access, PageTableWalker, TlbSet, accessFaultCause } from '../hardware/index.ts'
-import type { PhysicalMemory, TlbOptions } from '../hardware/index.ts'
+import { ANY, Access, PageTableWalker, Tlb, TlbSet, accessFaultCause } from '../hardware/index.ts'
+import type { PhysicalMemory, TlbOptions, WalkPlan } from '../hardware/index.ts'
 import { MMU_INDEX_BARE, TranslationContext } from './context.ts'
 import { GuestPteSource } from './guest-pte-source.ts'
 import { HostPteSource } from './host-pte-source.ts'
@@ -187,6 +187,36 @@ export class Vcpu {
   contextKey(access: Access): number {
     const index = this.indexOf(access)
     return index === MMU_INDEX_BARE ? 0 : (this.context.asid << 5) | index
+  }
+
+  /** How a TLB miss would be resolved now, as far as generated code can do the same. */
+  planWalk(plan: WalkPlan): void {
+    const { context, vm } = this
+    plan.stages = 0
+    if (this.pendingCause !== 0) return
+    vm.mmu.planWalk(this, plan)
+    plan.asid = context.asid
+    plan.contexts[Access.read] = Tlb.contextOf(vm.vmid, context.readIndex)
+    plan.contexts[Access.write] = Tlb.contextOf(vm.vmid, context.writeIndex)
+    plan.contexts[Access.execute] = Tlb.contextOf(vm.vmid, context.fetchIndex)
+    plan.frameContext = Tlb.contextOf(vm.vmid, MMU_INDEX_BARE)
+  }
+
+  /**
+   * Generated code has put an entry into the TLB of an access, as `fillTlb` or `fillFrame` would have done.
+   * @param pteAddress host physical address of the PTE that it came from
+   */
+  adoptEntry(access: Access, index: number, pteAddress: number): void {
+    const tlb = this.tlb.forAccess(access)
+    const page = tlb.pageAt(index)
+    if (tlb.mmuIndexAt(index) !== MMU_INDEX_BARE) {
+      this.vm.mmu.describeEntry(this, access, index, pteAddress)
+      this.missPage = page
+      this.wantedAccess = access
+      this.frame = tlb.extraAt(index)
+    }
+    tlb.adopt(index)
+    noteFill(this, page, tlb.extraAt(index), tlb.pfnAt(index), access)
   }
 
   /** The privilege, SUM or MXR changed. @param bits CONTEXT_* */

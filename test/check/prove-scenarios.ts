@@ -12,6 +12,12 @@ class Flags {
   turns = 0
 }
 
+/** No state by its own word, and yet it decides. */
+class Unnamed {
+  static readonly opaque = true
+  last = 0
+}
+
 const flags = { what: 'tasks and flags', invariants, world, setup: async () => new Flags() }
 
 async function spin({ kernel }: World, until: () => boolean): Promise<void> {
@@ -74,6 +80,25 @@ export const small: Readonly<Record<string, Scenario>> = {
         state.up = 1
         await kernel.sched.yieldNow()
         state.up = 0
+      },
+    },
+  }),
+  unnamed: defineScenario<{ readonly unnamed: Unnamed; readonly one: Flags; readonly other: Flags }>({
+    ...flags,
+    name: 'unnamed',
+    setup: async () => ({ unnamed: new Unnamed(), one: new Flags(), other: new Flags() }),
+    tasks: {
+      one: async ({ kernel }, { unnamed, one }) => {
+        await kernel.sched.yieldNow()
+        unnamed.last = 1
+        one.up = 1
+        await kernel.sched.yieldNow()
+      },
+      other: async ({ kernel }, { unnamed, other }) => {
+        await kernel.sched.yieldNow()
+        other.up = unnamed.last
+        unnamed.last = 0
+        await kernel.sched.yieldNow()
       },
     },
   }),

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { exhibits, planUnits, runClosely, scenarios, withBug } from '../../src/check/index.ts'
 import type { Scenario, SearchConfig } from '../../src/check/index.ts'
-import { importLowered, registerLowering } from '../../src/cli/lower-hook.ts'
+import { importLowered, importWatched, registerLowering } from '../../src/cli/lower-hook.ts'
 import { differences, stateText } from '../../src/check/frames/state-text.ts'
 import { runUnitOn } from '../../src/cli/prover.ts'
 import { decodeSchedule, replay } from '../../src/sched/index.ts'
@@ -16,8 +16,11 @@ const load = <T>(path: string): Promise<T> => importLowered(new URL(path, import
 const checks = await load<typeof import('../../src/check/index.ts')>('../../src/check/index.js')
 const lowered = await load<typeof import('./prove-scenarios.ts')>('./prove-scenarios.js')
 const { prove } = checks
+const watch = <T>(path: string): Promise<T> => importWatched(new URL(path, import.meta.url).href) as Promise<T>
+const watched = await watch<typeof import('../../src/check/index.ts')>('../../src/check/index.js')
 
-const shipped = (name: string): Scenario => checks.scenarios.find((each) => each.name === name)!
+const named = ({ scenarios: all }: typeof checks, name: string): Scenario => all.find((each) => each.name === name)!
+const shipped = (name: string): Scenario => named(checks, name)
 const CONFIG: SearchConfig = {
   policy: 'prove',
   seed: 1,
@@ -44,6 +47,28 @@ for (const name of TWINS) {
     t.is(restored.found, null)
   })
 }
+
+for (const name of TWINS) {
+  test(`${name}: with sleep sets the search visits the same states by the same transitions, and takes fewer`, async (t) => {
+    t.timeout(600_000)
+    const whole = await prove(shipped(name), { states: isLong ? 700 : 2000 })
+    const scenario = named(watched, name)
+    if (whole.complete) {
+      const slept = await watched.prove(scenario, { engine: 'sleep' })
+      t.deepEqual([slept.states, slept.transitions, slept.found], [whole.states, whole.transitions, null])
+      t.true(slept.taken < whole.taken)
+    }
+    if (!isLong) return
+    const verified = await watched.prove(scenario, { engine: 'sleep', verify: true, states: 700 })
+    t.is(verified.found, null)
+  })
+}
+
+test('a step that touches what it does not name is found out by taking both orders', async (t) => {
+  const { small: strange } = await watch<typeof import('./prove-scenarios.ts')>('./prove-scenarios.js')
+  const search = watched.prove(strange['unnamed']!, { engine: 'sleep', verify: true })
+  await t.throwsAsync(search, { message: /a step of \w+ was taken to be independent of the one of \w+ before it/ })
+})
 
 test('a proof of a shipped scenario says how many states there are, and bounds are contained in it', async (t) => {
   const scenario = shipped('srcu-tiny-two-updaters')

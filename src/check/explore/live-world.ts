@@ -8,6 +8,8 @@
 import { KernelError } from '../../base/index.ts'
 import { TaskHandle } from '../frames/park.ts'
 import { Snapshots } from '../frames/snapshots.ts'
+import { tracker } from '../frames/touched.ts'
+import type { Footprint } from '../frames/touched.ts'
 import type { Names } from '../frames/state-hash.ts'
 import { encodeSchedule } from '../../sched/index.ts'
 import type { Decision, Policy, Scheduler } from '../../sched/index.ts'
@@ -60,6 +62,8 @@ export class LiveWorld {
   /** Of the last step: masks of the tasks that ran, and of those that could not at some moment. */
   ran = 0
   stopped = 0
+  /** Steps leave footprints. Only where modules tell what they touch. */
+  isWatched = false
 
   private constructor(run: StartedRun, policy: LeavesOpen, names: Names) {
     this.run = run
@@ -99,6 +103,15 @@ export class LiveWorld {
     return this.sched.candidates[answer]!.pid
   }
 
+  nameOf(pid: number): string {
+    return this.sched.livingTasks().find((task) => task.pid === pid)?.name ?? `task ${pid}`
+  }
+
+  /** Who runs under each answer, by pid. */
+  get runners(): readonly number[] {
+    return this.policy.hasEnded ? [] : this.sched.candidates.map(({ pid }) => pid)
+  }
+
   /** The task that could go on at a switch point, 0 when the last one stopped by itself. */
   get current(): number {
     return this.policy.open === 'point' ? this.runner(0) : 0
@@ -127,6 +140,7 @@ export class LiveWorld {
   step(answer: number, plan: readonly number[]): StepEnd {
     const { policy } = this
     this.snapshots.leave()
+    if (this.isWatched) tracker.begin(this.run.kernel.memory)
     policy.plan = plan
     policy.values.length = 0
     policy.hasEnded = false
@@ -150,6 +164,11 @@ export class LiveWorld {
     }
   }
 
+  /** What the last step did. */
+  footprint(): Footprint {
+    return tracker.end(this.ran)
+  }
+
   /** Counts the events from now on. */
   countEvents(): () => number {
     let count = 0
@@ -163,7 +182,9 @@ export class LiveWorld {
     this.stopped |= ~able
     this.ran |= 1 << (this.runner(answer) & 31)
     this.policy.open = null
+    tracker.isOn = this.isWatched
     this.sched.answer(answer)
+    tracker.isOn = false
     if (this.policy.open === null && !this.policy.hasEnded) {
       throw new KernelError('EINVAL', 'a task awaits something that is no frame')
     }

@@ -7,7 +7,8 @@
  * R1 A state whose hash was seen before is not looked at again: what can follow it was, or will be, tried from the first.
  * R2 With a bound, a state is known with the task that could have gone on, and looked at again when it was reached with
  *    fewer preemptions.
- * R3 `replay` finds the same states without restoring any: each transition is a new world that repeats its prefix.
+ * R3 With sleep sets, steps are not taken whose ends are known: the same states, and the same graph of them.
+ * R4 `replay` finds the same states without restoring any: each transition is a new world that repeats its prefix.
  */
 import { KernelBug, KernelError } from '../../base/index.ts'
 import { hostTurn } from '../../sched/index.ts'
@@ -18,6 +19,8 @@ import type { Scenario } from '../scenario.ts'
 import type { WorldParts } from '../world.ts'
 import { LiveWorld } from './live-world.ts'
 import type { TakenValue } from './live-world.ts'
+import { SleepSets, bitOf } from './sleep-sets.ts'
+import type { Sleepers } from './sleep-sets.ts'
 import { StateGraph } from './state-graph.ts'
 import type { Step } from './state-graph.ts'
 import { StateTable, grown } from './state-table.ts'
@@ -32,14 +35,23 @@ export interface ProveOptions {
   readonly stop?: () => boolean
   /** Told now and then. */
   readonly onStates?: (states: number) => void
-  /** `snapshots` restores states; `replay` repeats the run up to them in a new world each time. Default `snapshots`. */
-  readonly engine?: 'snapshots' | 'replay'
+  /**
+   * `snapshots` restores states; `replay` repeats the run up to them in a new world each time; `sleep` restores them, and
+   * takes of two steps that are independent by what they touch one order only: it needs the watched build, and no bound.
+   * Default `snapshots`.
+   */
+  readonly engine?: 'snapshots' | 'replay' | 'sleep'
+  /** With `sleep`: takes the steps of those who sleep as well, and fails where one does not end as it is known to. */
+  readonly verify?: boolean
 }
 
 export interface ProveResult {
   /** Distinct states; within a bound, with the task that could have gone on. */
   readonly states: number
+  /** Steps from a state to the next, whether they were taken or known without it. */
   readonly transitions: number
+  /** Steps that were taken. */
+  readonly taken: number
   /** The longest path, in states. */
   readonly depth: number
   /** Every reachable state was visited, or every one within the bound. */
@@ -60,6 +72,8 @@ interface Level {
   readonly snapshot: Snapshot
   readonly state: number
   readonly answers: number
+  /** Who runs under each answer, by pid. */
+  readonly runners: readonly number[]
   /** Preemptions on the way here. */
   readonly spent: number
   /** At a switch point: any answer but the first is a preemption. */
@@ -69,6 +83,10 @@ interface Level {
   plan: readonly number[]
   /** The step that is being explored. */
   taken: Taken | null
+  /** Whose steps are known: they sleep, or were tried. */
+  known: Sleepers
+  /** Bits of those who sleep. */
+  asleep: number
 }
 
 /** A step, as it is repeated. */
@@ -99,13 +117,16 @@ class Search {
   /** Steps that made open choices, by their states. */
   private readonly plans = new Map<string, readonly number[]>()
   private readonly path: Level[] = []
+  private readonly sleep: SleepSets | null
   private world: LiveWorld
   private transitions = 0
+  private steps = 0
   private depth = 0
 
   constructor(scenario: Scenario, options: ProveOptions) {
     this.scenario = scenario
     this.options = options
+    this.sleep = options.engine === 'sleep' ? new SleepSets() : null
     this.world = this.newWorld()
   }
 
@@ -121,7 +142,7 @@ class Search {
         continue
       }
       if (this.table.size > states) return this.result(false)
-      if (this.transitions % TURN === 0) {
+      if (this.steps % TURN === 0) {
         await hostTurn()
         onStates?.(this.table.size)
         if (stop?.() === true) return this.result(false)
@@ -138,7 +159,9 @@ class Search {
   }
 
   private hasNext(level: Level): boolean {
-    const { bound = Infinity } = this.options
+    const { bound = Infinity, verify = false } = this.options
+    while (!verify && level.answer < level.answers && (level.asleep & bitOf(level.runners[level.answer]!)) !== 0)
+      level.answer++
     return level.answer < level.answers && level.spent + costOf(level) <= bound
   }
 
@@ -146,6 +169,7 @@ class Search {
   private take(level: Level): 'entered' | 'known' | 'failed' {
     const { world } = this
     this.transitions++
+    this.steps++
     const { answer, plan, state } = level
     const spent = level.spent + costOf(level)
     level.taken = { answer, plan }
@@ -158,9 +182,40 @@ class Search {
     if (end === 'ended') return 'known'
     const isNew = this.enter(spent)
     const to = this.table.last
+    if (this.sleep !== null && values.length === 0) this.learn(this.sleep, level, answer, isNew)
     this.graph.add({ from: state, to, answer }, world.ran, world.stopped)
     if (values.length > 0) this.plans.set(`${state} ${to} ${answer}`, values)
     return isNew ? 'entered' : 'known'
+  }
+
+  /** A step is known; at a new state, others are by it. */
+  private learn(sleep: SleepSets, level: Level, answer: number, isNew: boolean): void {
+    const { last: to } = this.table
+    const pid = level.runners[answer]!
+    const footprint = this.world.footprint()
+    const goesOn = this.world.runners.includes(pid)
+    if ((level.asleep & bitOf(pid)) !== 0) {
+      if (sleep.endOf(level.state, pid) === to) return
+      const before = this.path[this.path.indexOf(level) - 1]!
+      const [task, other] = [pid, before.runners[before.taken!.answer]!].map((one) => this.world.nameOf(one))
+      const what = `a step of ${task} was taken to be independent of the one of ${other} before it, and is not`
+      throw new KernelBug(what)
+    }
+    sleep.leads(level.state, pid, to)
+    if (isNew) {
+      const next = this.path.at(-1)!
+      next.known = sleep.asleep(level.state, level.known, pid, footprint, to, next.runners.length)
+      let able = 0
+      for (const runner of next.runners) able |= bitOf(runner)
+      for (const other of next.known.keys()) {
+        next.asleep |= bitOf(other)
+        if (this.options.verify === true) continue
+        const end = { from: to, to: sleep.endOf(to, other)!, answer: next.runners.indexOf(other) }
+        this.graph.add(end, bitOf(other), ~able)
+        this.transitions++
+      }
+    }
+    level.known.set(pid, { footprint, goesOn })
   }
 
   /** Captures where the world stands, and puts it on the path unless it is known. */
@@ -179,9 +234,11 @@ class Search {
     } else if (bound !== undefined && spent < this.spent[state]!) isNew = true
     if (!isNew) return false
     this.spent[state] = spent
+    const { answers, runners } = world
     const isPoint = world.current !== 0
     const snapshot = snapshots.take()
-    path.push({ snapshot, state, answers: world.answers, spent, isPoint, answer: 0, plan: [], taken: null })
+    const start = { answer: 0, plan: [], taken: null, known: new Map(), asleep: 0 }
+    path.push({ snapshot, state, answers, runners, spent, isPoint, ...start })
     this.depth = Math.max(this.depth, path.length)
     return true
   }
@@ -216,7 +273,9 @@ class Search {
   }
 
   private newWorld(): LiveWorld {
-    return LiveWorld.open(this.scenario, this.options.parts ?? {}, this.names)
+    const world = LiveWorld.open(this.scenario, this.options.parts ?? {}, this.names)
+    world.isWatched = this.sleep !== null
+    return world
   }
 
   private result(complete: boolean, failure: unknown = null): ProveResult {
@@ -227,6 +286,7 @@ class Search {
     return {
       states: this.table.size,
       transitions: this.transitions,
+      taken: this.steps,
       depth: this.depth,
       complete,
       bytes: this.table.bytes + this.graph.bytes,

@@ -96,15 +96,10 @@ export const flushAfterFree: Exhibit = {
   name: 'flush-after-free',
   rank: 19,
   family: 'flush',
-  fix: {
-    commit: 'eb66ae030829',
-    subject: 'mremap: properly flush TLB before releasing the page',
-    version: 'v4.19',
-  },
+  fix: null,
   story: [
-    'CVE-2018-18281 in its simplest form: a frame is given back while the TLB of a host thread still names it. In Linux mremap dropped',
-    'the page-table lock with the flush of the old address pending, and a truncation through the new address freed the page.',
-    'Here the gather frees its batch and flushes then. The repair: flush first.',
+    'mremap-late-flush in its simplest form: the gather gives its batch of frames back, and flushes then. For that moment the TLB of a',
+    "host thread names a frame that may be anybody else's. (A relative: no kernel is known to have had it.)",
   ],
   correct: ['tlb_flush_mmu_tlbonly(tlb);', 'tlb_flush_mmu_free(tlb);'],
   historical: ['tlb_flush_mmu_free(tlb);', 'tlb_flush_mmu_tlbonly(tlb);'],

@@ -15,6 +15,7 @@ import { intervalRemoveUnlockedRead } from './interval-remove-unlocked-read.ts'
 import { invalidatePageAfterUnlock } from './invalidate-page-after-unlock.ts'
 import { iteratorAdvancesAfterYield } from './iterator-advances-after-yield.ts'
 import { linkBeforeSync } from './link-before-sync.ts'
+import { mremapLateFlush } from './mremap-late-flush.ts'
 import { pfnCacheFamily } from './pfn-cache.ts'
 import { slotCacheAfterDelete } from './slot-cache-after-delete.ts'
 import { rcuCalloutSleeps } from './rcu-callout-sleeps.ts'
@@ -64,6 +65,7 @@ export const exhibits: readonly Exhibit[] = [
   vmaReadBeforeSeq,
   ...windowFamily,
   yieldDropsFlush,
+  mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
   youngAskedTooLate,

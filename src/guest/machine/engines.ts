@@ -5,12 +5,12 @@
  * R2 Registers live in the hart's area from the start if there is room for it, so that an engine can be changed at any
  *    boundary of a quantum.
  */
-import { KernelError, Wasm } from '../../base/index.ts'
-import type { WasmModule } from '../../base/index.ts'
-import type { PhysicalMemory } from '../../hardware/index.ts'
+import { KernelError, PAGE_SIZE } from '../../base/index.ts'
+import { TLB_DEFAULT_ENTRIES, TLB_WORDS_PER_ENTRY } from '../../hardware/index.ts'
+import type { PhysicalMemory, TlbOptions } from '../../hardware/index.ts'
 import type { Vcpu } from '../../mmu/index.ts'
 import { DecodeCache, type Engine, type Hart, type HartState, Interpreter } from '../hart/index.ts'
-import { EXPANSIONS_BYTES, HART_AREA_BYTES, HartArea, WasmInterpreter, interpreterModule } from '../wasm/index.ts'
+import { EXPANSIONS_BYTES, HART_AREA_BYTES, HartArea, WasmInterpreter, interpreterParts } from '../wasm/index.ts'
 import type { InterpreterParts } from '../wasm/index.ts'
 import { CODE_CACHE_BYTES, CodeCache, Translator } from '../translate/index.ts'
 
@@ -19,9 +19,27 @@ export const ENGINE_NAMES = ['reference', 'interpreter', 'translator'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 export const DEFAULT_ENGINE: EngineName = 'translator'
 
-/** Scratch bytes that a kernel needs for machines of so many harts each. */
-export function engineBytes(harts: readonly number[]): number {
-  return harts.reduce((sum, count) => sum + count * HART_AREA_BYTES, EXPANSIONS_BYTES + CODE_CACHE_BYTES)
+const MOST_TLB_ENTRIES = 16384
+const TLB_WAYS = 4
+
+/** As many entries as the guest has pages, in limits; a page and its frame have an entry each, often in one set. */
+function tlbEntries(memory: number): number {
+  let entries = TLB_DEFAULT_ENTRIES
+  while (entries < memory / PAGE_SIZE && entries < MOST_TLB_ENTRIES) entries *= 2
+  return entries
+}
+
+/** Bytes of the TLBs of a hart. */
+const tlbBytes = (memory: number): number => 3 * tlbEntries(memory) * TLB_WORDS_PER_ENTRY * 4
+
+/**
+ * Scratch bytes that a kernel needs for machines of so many harts each.
+ * @param memory bytes of RAM of each: with room for their TLBs too, generated code resolves misses by itself
+ */
+export function engineBytes(harts: readonly number[], memory: readonly number[] = []): number {
+  const tlbs = memory.map((bytes, index) => (harts[index] ?? 0) * tlbBytes(bytes))
+  const areas = harts.map((count) => count * HART_AREA_BYTES)
+  return [...areas, ...tlbs].reduce((sum, bytes) => sum + bytes, EXPANSIONS_BYTES + CODE_CACHE_BYTES)
 }
 
 const SHARED = 'interpreter'
@@ -38,6 +56,8 @@ export class Engines {
   static readonly opaque = true
   private readonly memory: PhysicalMemory
   private readonly areas: HartArea[] = []
+  /** Pieces of scratch with TLBs. */
+  private readonly tlbs: number[] = []
   private readonly cache = new DecodeCache()
   private readonly options: TranslationOptions
 
@@ -55,6 +75,20 @@ export class Engines {
     if (this.areas.length === 0) return 'reference'
     const { scratch } = this.memory
     return scratch.shared.has(CODE) || scratch.available >= CODE_CACHE_BYTES ? DEFAULT_ENGINE : 'interpreter'
+  }
+
+  /** The TLBs for a hart of a guest with so much memory: beside its tables, if nothing else needs the room. */
+  tlbOf(hart: number, memory: number): TlbOptions {
+    const { scratch } = this.memory
+    const options = { entries: tlbEntries(memory), ways: TLB_WAYS }
+    const code = scratch.shared.has(CODE) ? 0 : CODE_CACHE_BYTES
+    const interpreter = scratch.shared.has(SHARED) ? 0 : EXPANSIONS_BYTES
+    const needed = tlbBytes(memory)
+    if (this.areas[hart] === undefined || scratch.available < needed + code + interpreter) return options
+    const offset = scratch.allocate(needed)
+    if (offset < 0) return options
+    this.tlbs.push(offset)
+    return { ...options, buffer: this.memory.memory.buffer, offset }
   }
 
   /** Where a hart's registers live; undefined for memory of their own. */
@@ -87,6 +121,8 @@ export class Engines {
   release(): void {
     for (const area of this.areas) area.release()
     this.areas.length = 0
+    for (const offset of this.tlbs) this.memory.scratch.release(offset)
+    this.tlbs.length = 0
   }
 
   /** Translated code of all machines over one memory. */
@@ -110,12 +146,7 @@ export class Engines {
     const { scratch } = this.memory
     const known = scratch.shared.get(SHARED) as InterpreterParts | undefined
     if (known !== undefined) return known
-    let observed: WasmModule | null = null
-    const shared = {
-      module: new Wasm.Module(interpreterModule()),
-      observed: () => (observed ??= new Wasm.Module(interpreterModule(null, true))),
-      expansions: scratch.allocate(EXPANSIONS_BYTES),
-    }
+    const shared = interpreterParts(this.memory)
     scratch.shared.set(SHARED, shared)
     return shared
   }

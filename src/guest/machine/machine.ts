@@ -7,8 +7,6 @@
  * R3 RAM starts at guest-physical 0x80000000; the device tree lies in its last pages, a ramdisk below.
  */
 import { GiB, KernelError, MiB, PAGE_SIZE, gpa, hex, pageAlignDown } from '../../base/index.ts'
-import { TLB_DEFAULT_ENTRIES } from '../../hardware/index.ts'
-import type { TlbOptions } from '../../hardware/index.ts'
 import type { Kernel, Mapping, Mm } from '../../host/index.ts'
 import { Vm } from '../../mmu/index.ts'
 import type { VmOptions } from '../../mmu/index.ts'
@@ -121,7 +119,7 @@ export class Machine {
     const engine = options.engine ?? this.engines.fastest
     const runs: VcpuRun[] = []
     for (let id = 0; id < harts; id++) {
-      const vcpu = vm.createVcpu({ tlb: tlbFor(ram.length) })
+      const vcpu = vm.createVcpu({ tlb: this.engines.tlbOf(id, ram.length) })
       const timer = new HartTimer(this.time)
       const state = this.engines.stateOf(id)
       const hart = new Hart({ id, memory: vcpu, reservations, clock: timer, ...(state && { state }) })
@@ -156,8 +154,8 @@ export class Machine {
       machine.runs[0]!.start({ address: BigInt(program.entry), opaque: BigInt(boot.deviceTree) })
       return machine
     } catch (error) {
-      engines?.release()
       await vm?.destroy()
+      engines?.release()
       if (options.process === undefined) await mm.exit()
       throw error
     }
@@ -222,8 +220,9 @@ export class Machine {
     this.stop()
     for (const task of this.tasks) await this.sched.join(task)
     this.state = 'destroyed'
-    this.engines.release()
+    // The TLBs of its vCPUs may stand in what the engines give back.
     await this.vm.destroy()
+    this.engines.release()
     if (this.ownsMm) await this.mm.exit()
   }
 
@@ -303,15 +302,6 @@ function checkOptions(options: MachineOptions, memory: number): void {
   check('timebase', options.timebase, 1, 0xffff_ffff)
   check('nsPerInstruction', options.nsPerInstruction, 1, 1e6)
   check('budget', options.budget, 1, Number.MAX_SAFE_INTEGER)
-}
-
-const MOST_TLB_ENTRIES = 16384
-
-/** As many entries as the guest has pages, in limits; a page and its frame have an entry each, often in one set. */
-function tlbFor(memory: number): TlbOptions {
-  let entries = TLB_DEFAULT_ENTRIES
-  while (entries < memory / PAGE_SIZE && entries < MOST_TLB_ENTRIES) entries *= 2
-  return { entries, ways: 4 }
 }
 
 interface BootFiles {

@@ -18,8 +18,8 @@ import type { Pfn, WasmModule, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
-import type { InterpreterParts, Run } from '../wasm/interpreter.ts'
-import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE, interpreterModule } from '../wasm/interpreter-module.ts'
+import { type InterpreterParts, type Run, interpreterParts } from '../wasm/interpreter.ts'
+import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE } from '../wasm/interpreter-module.ts'
 import { NOTE_PARAMETERS } from '../wasm/observation.ts'
 import { Type } from '../wasm/opcodes.ts'
 import { dispatcherModule } from './dispatcher.ts'
@@ -29,6 +29,7 @@ import { Surveys } from './survey.ts'
 import type { Unit } from './unit.ts'
 import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
 import { tiersModule } from './tiers.ts'
+import { type Made, UnitChoice } from './unit-choice.ts'
 import { UNIT_PARAMETERS } from './unit-frame.ts'
 import { UnitWriter } from './unit-writer.ts'
 
@@ -52,8 +53,6 @@ const HALF_LIFE = 64
 const MAX_BATCH = 16
 export const BATCH_INSTRUCTIONS = 200
 const PATIENCE = 4
-/** Warm places that are tried as the start of a unit. */
-const MAX_STARTS = 6
 /** Scratch bytes that a code cache takes. */
 export const CODE_CACHE_BYTES: number =
   MAP_BYTES + (COUNTERS + PAGE_COUNTERS) * 2 + EXPANSIONS_BYTES + RECORD_TABLE_BYTES + 128
@@ -76,15 +75,10 @@ interface Batch {
 }
 
 /** A function in the table and the places it can be entered at. */
-interface TranslatedUnit {
+interface TranslatedUnit extends Made {
   readonly pfn: Pfn
   readonly slot: number
-  /** Host addresses of the entries 1, 2, ... */
-  readonly entries: readonly number[]
 }
-
-const isEntryOf = (unit: Unit, offset: number): boolean =>
-  offset >= 0 && offset < PAGE_SIZE && unit.entries.includes(unit.blockAt[offset >> 1] as number)
 
 /** `note` of observation.ts. */
 export type Note = (low: number, high: number, place: number, kind: number) => void
@@ -108,7 +102,7 @@ export class CodeCache implements StoreWatcher {
   private readonly map: number
   private readonly rows: Int32Array
   private readonly builder = new ModuleBuilder()
-  private readonly discovery: Discovery
+  private readonly choice: UnitChoice
   /** Functions by the host addresses of their entries. */
   private readonly found = new Map<number, { readonly unit: TranslatedUnit; readonly entry: number }>()
   private readonly byFrame = new Map<Pfn, TranslatedUnit[]>()
@@ -153,7 +147,7 @@ export class CodeCache implements StoreWatcher {
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
     this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
-    this.discovery = new Discovery(this.decodes, new Surveys())
+    this.choice = new UnitChoice(new Discovery(this.decodes, new Surveys()), this.heats, threshold)
     this.imports = {
       memory: memory.memory,
       note: (low: number, high: number, place: number, kind: number) => this.note?.(low, high, place, kind),
@@ -191,15 +185,8 @@ export class CodeCache implements StoreWatcher {
         records: this.records.table,
         noRecords: this.records.none,
       }
-      const expansions = this.memory.scratch.allocate(EXPANSIONS_BYTES)
+      this.parts = { ...interpreterParts(this.memory, hooks), records: this.records }
       this.records.reserve()
-      let observed: WasmModule | null = null
-      this.parts = {
-        module: new Wasm.Module(interpreterModule(hooks)),
-        observed: () => (observed ??= new Wasm.Module(interpreterModule(hooks, true))),
-        expansions,
-        records: this.records,
-      }
     }
     return this.parts
   }
@@ -223,6 +210,17 @@ export class CodeCache implements StoreWatcher {
   follow(note: Note | null): void {
     if ((note === null) !== (this.note === null)) this.clear()
     this.note = note
+  }
+
+  /**
+   * Whether code that the tier below jumps to is in a unit, though no entry of it. Every loop of a unit has an entry, so the
+   * tier below is soon at one; what units jump to is another matter.
+   */
+  covers(host: number): boolean {
+    const siblings = this.byFrame.get(Math.floor(host / PAGE_SIZE) as Pfn) ?? []
+    const by = siblings.find(({ blocks }) => blocks.has(host))
+    if (by !== undefined) this.choice.cool(by)
+    return by !== undefined
   }
 
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
@@ -268,14 +266,16 @@ export class CodeCache implements StoreWatcher {
 
   /** Translates the code at the first of the host addresses, in one module. @returns how many of them that were */
   private translateSome(hosts: readonly number[]): number {
+    const { memory } = this
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
     let taken = 0
     for (let length = 0; taken < hosts.length && units.length < MAX_BATCH && length < BATCH_INSTRUCTIONS; taken++) {
       const host = hosts[taken] as number
-      if (units.some(({ unit, pfn }) => isEntryOf(unit, host - pfn * PAGE_SIZE))) continue
-      const unit = this.unitAround(host)
+      const pfn = Math.floor(host / PAGE_SIZE) as Pfn
+      if (units.some((made) => made.pfn === pfn && made.unit.blockAt[(host % PAGE_SIZE) >> 1] !== -1)) continue
+      const unit = this.choice.around(memory.bytes, host, this.byFrame.get(pfn) ?? [])
       if (unit === null) continue
-      units.push({ unit, pfn: Math.floor(host / PAGE_SIZE) as Pfn })
+      units.push({ unit, pfn })
       length += unit.length
     }
     if (units.length === 0) return taken
@@ -287,6 +287,7 @@ export class CodeCache implements StoreWatcher {
       pfn,
       slot: slot + i,
       entries: unit.entries.map((block) => pfn * PAGE_SIZE + unit.blocks[block]!.offset),
+      blocks: new Set(unit.blocks.map(({ offset }) => pfn * PAGE_SIZE + offset)),
     }))
     this.batches.push({ slot, count: units.length, bytes: bytes.length, units: made })
     this.liveBytes += bytes.length
@@ -300,30 +301,12 @@ export class CodeCache implements StoreWatcher {
     return taken
   }
 
-  /**
-   * A unit that has `host` as an entry: from the first warm place before it in its page that leads to it, which is the
-   * function that it is a loop of, or else from itself.
-   */
-  private unitAround(host: number): Unit | null {
-    const bytes = this.memory.bytes as Uint8Array
-    const base = host - (host % PAGE_SIZE)
-    const offset = host - base
-    const heatAt = (at: number): number => this.heats[((base + at) >>> 1) & (COUNTERS - 1)] as number
-    const isWarm = (at: number): boolean => heatAt(at) >= this.threshold >> 5
-    const warm: number[] = []
-    for (let at = offset - 2; at >= 0 && warm.length < MAX_STARTS; at -= 2) {
-      if (heatAt(at) >= this.threshold >> 3) warm.push(at)
-    }
-    for (const start of this.threshold < 8 ? [] : warm.toReversed()) {
-      const unit = this.discovery.discover(bytes, base, start, isWarm, [offset])
-      if (unit !== null && isEntryOf(unit, offset)) return unit
-    }
-    return this.discovery.discover(bytes, base, offset, isWarm)
-  }
-
   private enlist(unit: TranslatedUnit): void {
     // An empty row of the code map is 0.
     if (unit.pfn === 0) throw new KernelBug("code in frame 0, which is nobody's")
+    this.supersede(unit)
+    this.choice.cool(unit)
+    this.pending = this.pending.filter((host) => !unit.blocks.has(host))
     for (const [i, host] of unit.entries.entries()) {
       // The first entry is why the unit was made; the others may belong to a unit that is better placed.
       if (i > 0 && this.found.has(host)) continue
@@ -334,6 +317,16 @@ export class CodeCache implements StoreWatcher {
     if (siblings !== undefined) siblings.push(unit)
     else this.byFrame.set(unit.pfn, [unit])
     this.memory.watch.watch(unit.pfn)
+  }
+
+  /** Drops the units that can be entered nowhere else than this one. */
+  private supersede(unit: TranslatedUnit): void {
+    const siblings = this.byFrame.get(unit.pfn) ?? []
+    const entries = new Set(unit.entries)
+    for (const sibling of siblings.filter((other) => other.entries.every((host) => entries.has(host)))) {
+      siblings.splice(siblings.indexOf(sibling), 1)
+      this.drop(sibling)
+    }
   }
 
   private setRow(host: number, slot: number, entry: number): void {

@@ -2,8 +2,8 @@
  * What belongs to a unit: the body of a guest function as far as it lies in one page, and functions that it calls there.
  *
  * Branches and jumps inside the page are followed; calls, and jumps to computed addresses, to places that are warm. The
- * instruction behind a call is an entry, as are the one behind an instruction that the tier below executes, what a computed
- * jump may lead to, and the heads of loops.
+ * instruction behind a call is an entry, as are the one behind an instruction that the tier below executes, and the heads of
+ * loops.
  *
  * R1 A unit is a reading of the bytes of its page, wherever the page is mapped and whatever the state of a hart. What is warm
  *    decides how much is read.
@@ -19,9 +19,12 @@ const HALVES: number = PAGE / 2
 export const UNIT_LIMIT = 400
 /** Instructions in a unit beyond which no further function that it calls is added. */
 const CALL_LIMIT = 250
-/** Targets of computed jumps at most, and how far before the first and behind the last instruction they may lie, in bytes. */
-const MAX_TARGETS = 12
-const NEAR = 256
+/** Targets of computed jumps at most, and how far before the first and behind the last instruction they may lie, in halves. */
+const MAX_TARGETS = 24
+const NEAR = 16
+
+/** Flag of an offset besides LEADER and ENTRY: a branch goes there. */
+const TARGET = 4
 
 /** What decodes: the word is 16 or 32 bits, as `isShort` says. */
 export interface Decodes {
@@ -51,7 +54,7 @@ export class Discovery {
   /**
    * The unit that begins at `offset` of the page at `base` in `bytes`.
    * @param isWarm whether an offset of the page has been jumped to often
-   * @param alsoEntries offsets that shall be entries if the unit reaches them
+   * @param alsoEntries offsets that shall be entries if the unit reaches them without a call
    * @returns null if nothing there can be translated
    */
   discover(
@@ -70,16 +73,14 @@ export class Discovery {
     this.jumps = false
     this.lead(offset, LEADER | ENTRY)
     this.followAll()
-    const targets = this.jumps ? this.targetsOfJumps(isWarm) : []
-    for (const target of targets) this.lead(target, LEADER | ENTRY)
-    this.followAll()
+    const targets = this.jumps ? this.followJumps(isWarm) : []
+    for (const also of alsoEntries) {
+      if (this.found[also >> 1] !== null) this.flags[also >> 1] = (this.flags[also >> 1] as number) | LEADER | ENTRY
+    }
     for (let next = this.calls.pop(); next !== undefined; next = this.calls.pop()) {
       if (this.count > CALL_LIMIT || !isWarm(next)) continue
       this.lead(next, LEADER)
       this.followAll()
-    }
-    for (const also of alsoEntries) {
-      if (this.found[also >> 1] !== null) this.flags[also >> 1] = (this.flags[also >> 1] as number) | LEADER | ENTRY
     }
     if (this.count === 0) return null
     return buildUnit(this.found, this.flags, offset, targets)
@@ -89,17 +90,20 @@ export class Discovery {
     for (let next = this.work.pop(); next !== undefined; next = this.work.pop()) this.follow(next)
   }
 
-  /** Warm places among and around the instructions so far. */
-  private targetsOfJumps(isWarm: (offset: number) => boolean): number[] {
-    const { found } = this
-    const near = NEAR / 2
-    let first = 0
-    while (first < HALVES && found[first] === null) first++
-    let last = HALVES - 1
-    while (last >= 0 && found[last] === null) last--
+  /** Where jumps to computed addresses seem to lead: warm places among and around the instructions so far that nothing else leads to. */
+  private followJumps(isWarm: (offset: number) => boolean): readonly number[] {
+    const { flags, found } = this
     const targets: number[] = []
-    for (let at = Math.max(0, first - near); at < Math.min(HALVES, last + near); at++) {
-      if (targets.length < MAX_TARGETS && isWarm(at * 2)) targets.push(at * 2)
+    for (let known = -1; known < targets.length;) {
+      known = targets.length
+      const first = Math.max(0, found.findIndex((instruction) => instruction !== null) - NEAR)
+      const last = Math.min(HALVES, found.findLastIndex((instruction) => instruction !== null) + NEAR)
+      for (let at = first; at < last && targets.length < MAX_TARGETS; at++) {
+        if (((flags[at] as number) & (TARGET | ENTRY)) !== 0 || !isWarm(at * 2)) continue
+        targets.push(at * 2)
+        this.lead(at * 2, LEADER | TARGET)
+      }
+      this.followAll()
     }
     return targets
   }
@@ -133,7 +137,7 @@ export class Discovery {
         const target = offset + decoded.imm
         if (target >= 0 && target < PAGE) {
           if (kind === Kind.JUMP && decoded.rd !== 0) this.calls.push(target)
-          else this.lead(target, LEADER)
+          else this.lead(target, LEADER | TARGET)
         }
       }
       if (kind === Kind.INDIRECT && decoded.rd === 0 && !isReturn(decoded)) this.jumps = true

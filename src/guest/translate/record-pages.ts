@@ -9,12 +9,14 @@
 import { PAGE_SIZE } from '../../base/index.ts'
 import type { Pfn } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
-import { RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/interpreter-module.ts'
+import { EXPANSIONS_BYTES, RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/interpreter-module.ts'
+import { HART_AREA_BYTES } from '../wasm/layout.ts'
 
 /** Pages of records at most. */
 const PAGES = 128
-/** Part of the free scratch area that may be taken for them: other machines' tables must fit, too. */
+/** Part of the free scratch area that may be taken for them, and what others may still need of it. */
 const SHARE = 4
+const OTHERS: number = EXPANSIONS_BYTES + HART_AREA_BYTES
 /** In place of a frame's address. */
 const NONE = -1
 export const RECORD_TABLE_BYTES: number = RECORD_ROWS * RECORD_ROW_BYTES + RECORD_PAGE_BYTES
@@ -48,7 +50,7 @@ export class RecordPages {
   /** Takes the memory for the pages. */
   reserve(): void {
     const { scratch } = this.memory
-    const count = Math.min(PAGES, Math.floor(scratch.available / SHARE / RECORD_PAGE_BYTES))
+    const count = Math.min(PAGES, Math.floor(Math.max(0, scratch.available - OTHERS) / SHARE / RECORD_PAGE_BYTES))
     for (let i = 0; i < count; i++) {
       const page = scratch.allocate(RECORD_PAGE_BYTES)
       if (page < 0) return

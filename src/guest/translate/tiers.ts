@@ -12,7 +12,7 @@ import { Cell } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
 import { FETCH_FRAME, FETCH_PAGE } from '../wasm/interpreter-emitter.ts'
 import { FOUND_UNIT, NOT_BEFORE } from '../wasm/interpreter-module.ts'
-import { Word } from '../wasm/layout.ts'
+import { ENGINE_WORDS, Word } from '../wasm/layout.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
 import { ExitCode } from './unit-abi.ts'
 
@@ -21,6 +21,8 @@ const EXPANSIONS = 1
 const LEFT = 2
 /** As `NOT_BEFORE`: units are looked for from the first place on. */
 const ANYWHERE = -1
+/** Word: budget with which the interpreter began last. */
+export const INTERPRETED: number = ENGINE_WORDS + 32
 
 /** The module's bytes: imports `t.memory`, `t.enter` (dispatcher.ts), `t.interpret` (interpreter-module.ts), exports `run`. */
 export function tiersModule(): Uint8Array {
@@ -56,6 +58,9 @@ export function tiersModule(): Uint8Array {
   code.i32(0)
   code.return()
   code.end()
+  code.get(HART)
+  code.get(LEFT)
+  code.mem(Mem.i32Store, INTERPRETED)
   // The fetch page is looked up anew.
   code.get(HART)
   code.i64(-1)

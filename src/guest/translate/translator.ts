@@ -22,11 +22,13 @@ import { type Run, WasmInterpreter } from '../wasm/interpreter.ts'
 import { HOT_CODE, LOST_CODE, WARM_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
 import type { CodeCache, Note } from './code-cache.ts'
+import { INTERPRETED } from './tiers.ts'
 
 const PC_LOW: number = Cell.pc * 2
 const PC_HIGH: number = Cell.pc * 2 + 1
 const PAGES_PER_HIGH = 0x10_0000
 const BUDGET_WORD: number = Word.budget / 4
+const INTERPRETED_WORD: number = INTERPRETED / 4
 
 export class Translator implements Engine {
   static readonly opaque = true
@@ -83,9 +85,14 @@ export class Translator implements Engine {
     const { cache } = this
     const host = this.hostOfPc()
     if (host < 0) return
-    if (reason === HOT_CODE) cache.add(host)
-    else if (reason === WARM_CODE) cache.warm(host)
-    else cache.link(host)
+    if (reason === WARM_CODE) cache.warm(host)
+    else if (!cache.link(host) && reason === HOT_CODE && (this.jumped() || !cache.covers(host))) cache.add(host)
+  }
+
+  /** Whether a unit has led to where the interpreter has stopped at once. */
+  private jumped(): boolean {
+    const { i32 } = this.area
+    return i32[INTERPRETED_WORD] === i32[BUDGET_WORD]
   }
 
   /** Where the code at pc lies, or -1 if its page is not known. */

@@ -103,7 +103,7 @@ export interface UnitHooks {
 /** The bytes of the module. @param observed every access is told to the import `note` (observation.ts) */
 export function interpreterModule(hooks: UnitHooks | null = null, observed: boolean = false): Uint8Array {
   const m = new ModuleBuilder()
-  const fill = m.importFunction('umbra', 'fill', m.type([Type.f64, Type.i32], [Type.i32]))
+  const refill = m.importFunction('umbra', 'refill', m.type([Type.i32, Type.i64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
   const note = observed ? m.importFunction('umbra', 'note', m.type(NOTE_PARAMETERS, [])) : null
   m.importMemory('umbra', 'memory')
@@ -121,19 +121,19 @@ export function interpreterModule(hooks: UnitHooks | null = null, observed: bool
     m.end(code)
   }
   write(1, expandBody)
-  write(4, (code) => missBody(code, fill))
+  write(4, (code) => missBody(code, refill))
   write(3, (code) => fmaBody(code, addToOdd))
   write(2, addToOddBody)
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
-  const functions = { fill, step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers }
+  const functions = { step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers }
   write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
 }
 
 /** (area, address, bytes, access) -> i32. */
-function missBody(code: Code, fill: number): void {
-  const [address, size, access] = [1, 2, 3]
+function missBody(code: Code, refill: number): void {
+  const [area, address, size, access] = [0, 1, 2, 3]
   code.get(address)
   code.op(Op.i32WrapI64)
   code.get(size)
@@ -144,16 +144,13 @@ function missBody(code: Code, fill: number): void {
   code.i32(0)
   code.return()
   code.end()
+  code.get(area)
   code.get(address)
-  code.i64(12)
-  code.op(Op.i64ShrU)
-  code.op(Op.f64ConvertI64U)
   code.get(access)
-  code.call(fill)
+  code.call(refill)
 }
 
 interface Functions extends EmitterFunctions {
-  readonly fill: number
   readonly step: number
   readonly expand: number
   /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */

@@ -7,12 +7,14 @@
  */
 import { Wasm } from '../../base/index.ts'
 import type { Gvn, WasmModule } from '../../base/index.ts'
-import type { Access } from '../../hardware/index.ts'
+import type { Access, PhysicalMemory } from '../../hardware/index.ts'
 import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
 import { FETCH_FRAME, FETCH_PAGE } from './interpreter-emitter.ts'
+import { EXPANSIONS_BYTES, type UnitHooks, interpreterModule } from './interpreter-module.ts'
 import { KnownMiss } from './known-miss.ts'
 import { Observation } from './observation.ts'
+import { walkModule } from './walk-module.ts'
 
 /** Making observed code takes as long as these, by reference. */
 const PATIENCE = 50_000
@@ -22,10 +24,24 @@ export interface InterpreterParts {
   /** Compiled from `interpreterModule`; the same, observed, made when it is first asked for. */
   readonly module: WasmModule
   observed(): WasmModule
+  /** Compiled from `walkModule` for this memory. */
+  readonly walk: WasmModule
   /** Offset in the memory of a table of `EXPANSIONS_BYTES`, zero at first. */
   readonly expansions: number
   /** What changes when records of decoded code are dropped, if there are such. */
   readonly records?: { readonly generation: number }
+}
+
+/** Makes them, in the memory's scratch area. @param hooks of the tier above */
+export function interpreterParts(memory: PhysicalMemory, hooks: UnitHooks | null = null): InterpreterParts {
+  const walk = walkModule({ bytes: memory.byteLength, watched: memory.watchOffset })
+  let observed: WasmModule | null = null
+  return {
+    module: new Wasm.Module(interpreterModule(hooks)),
+    observed: () => (observed ??= new Wasm.Module(interpreterModule(hooks, true))),
+    walk: new Wasm.Module(walk),
+    expansions: memory.scratch.allocate(EXPANSIONS_BYTES),
+  }
 }
 
 /** Of interpreter-module.ts: answers its reasons too, if the module was made with hooks. */
@@ -68,7 +84,7 @@ export class WasmInterpreter implements Engine {
     this.reference = new Interpreter(hart, cache, this.memory)
     this.shared = shared
     this.patience = patience
-    this.observation = new Observation(hart)
+    this.observation = new Observation(hart, area)
   }
 
   run(budget: number): ExitReason {
@@ -115,6 +131,7 @@ export class WasmInterpreter implements Engine {
   /** Generated code has returned: all that it did is told. */
   tell(): void {
     this.observation.tell()
+    this.area.settle()
   }
 
   private continue(budget: number): ExitReason {
@@ -123,6 +140,7 @@ export class WasmInterpreter implements Engine {
     this.forgetFetchPage()
     const reason = run(area.base, expansions, budget)
     this.observation.tell()
+    area.settle()
     return reason === 0 ? Exit.INTR : (reason as ExitReason)
   }
 
@@ -146,21 +164,23 @@ export class WasmInterpreter implements Engine {
   }
 
   private instantiate(module: WasmModule): Run {
-    const { expansions, records } = this.shared()
+    const { walk, expansions, records } = this.shared()
     const { memory } = this.area.memory
     const note = (low: number, high: number, place: number, kind: number): void =>
       this.observation.note(low, high, place, kind)
     const fill = (page: number, access: Access): number => this.fill(page as Gvn, access)
     const step = (): number => this.step()
+    const { refill } = new Wasm.Instance(walk, { umbra: { memory, fill } }).exports
     this.expansions = expansions
     this.records = records
-    return new Wasm.Instance(module, { umbra: { memory, fill, step, note } }).exports['run'] as Run
+    return new Wasm.Instance(module, { umbra: { memory, refill, step, note } }).exports['run'] as Run
   }
 
   /** Makes the row of a page. @returns 0 if the access has to be left to the reference */
   private fill(page: Gvn, access: Access): number {
     const { area, memory } = this
     this.observation.tell()
+    area.settle()
     const filled = area.fill(page, access)
     if (filled !== 'unknown') return filled ? 1 : 0
     const before = this.records?.generation
@@ -175,6 +195,7 @@ export class WasmInterpreter implements Engine {
     const { area, reference } = this
     const { i32 } = area
     this.observation.tell()
+    area.settle()
     reference.setFetchPage(
       i32[FETCH_PAGE / 4] as number,
       i32[FETCH_PAGE / 4 + 1] as number,

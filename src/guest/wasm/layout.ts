@@ -6,7 +6,9 @@
  * |---|---|
  * | 0 | `HartState`: x0-x31, pc, CSRs, f0-f31, 8 bytes each |
  * | 768 | the words of `Word` |
+ * | 832 | the words of `WalkWord` |
  * | 1024 | free for engines |
+ * | 2048 | the log of entries made: `WALK_LOG_RECORDS` of 8 bytes |
  * | 4096 | the three fast TLBs, read, write, execute, of `FAST_ROWS` rows each |
  * | `JUMP_CACHE` | `JUMP_ROWS` rows of 16 bytes, the translator's |
  *
@@ -46,6 +48,38 @@ export const Word = {
   /** Not 0: leave as soon as possible. Written from outside. */
   kick: 816,
 } as const
+
+/** Byte offsets of what a walk by generated code depends on, and of its results; i32 unless another type is named. */
+export const WalkWord = {
+  /** A `WalkPlan`; `root` is i64, the contexts are by access. */
+  stages: 832,
+  levels: 836,
+  root: 840,
+  flags: 848,
+  asid: 852,
+  contexts: 856,
+  frameLevels: 868,
+  frameRoot: 872,
+  frameContext: 876,
+  /** Not 0: no row may be made that permits stores. */
+  reserved: 880,
+  /** Where the entries of the TLB for reads begin in the memory, bytes of each of the three, and their shape. */
+  tlb: 884,
+  tlbBytes: 888,
+  setMask: 892,
+  wayBytes: 896,
+  /** Records in the log. */
+  logged: 900,
+  /** Of the last walk of a table that found a leaf: its level, G anywhere on the way, host address of its PTE. */
+  leafLevel: 904,
+  global: 908,
+  pteAddress: 912,
+} as const
+
+/** Entries that generated code has written and nobody has counted: index and access shifted left by 24, then the PTE's address. */
+export const WALK_LOG = 2048
+export const WALK_LOG_RECORDS = 255
+export const LOG_ACCESS_SHIFT = 24
 
 /** For an engine's own words. */
 export const ENGINE_WORDS = 1024

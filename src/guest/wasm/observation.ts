@@ -11,6 +11,7 @@ import type { Gvn, Hpa } from '../../base/index.ts'
 import type { Hart } from '../hart/index.ts'
 import type { AccessSize } from '../isa/index.ts'
 import type { Code } from './code.ts'
+import type { HartArea } from './hart-area.ts'
 import { Op, Type, type ValueType } from './opcodes.ts'
 
 /** Kinds of accesses: the size, and these. */
@@ -41,18 +42,21 @@ export function pushNote(code: Code, note: number, address: number, place: numbe
 export class Observation {
   static readonly opaque = true
   private readonly hart: Hart
+  private readonly area: HartArea
   /** The store that was noted last and has not been told of; size 0 for none. */
   private address = 0n
   private place = 0
   private size: AccessSize | 0 = 0
 
-  constructor(hart: Hart) {
+  constructor(hart: Hart, area: HartArea) {
     this.hart = hart
+    this.area = area
   }
 
   /** What generated code calls. @throws KernelBug if the access goes to another place than the TLB says */
   note(low: number, high: number, place: number, kind: number): void {
     this.tell()
+    this.area.settle()
     const { observer, memory } = this.hart
     if (observer === undefined) return
     const page = ((high >>> 0) * PAGES_PER_HIGH + (low >>> 12)) as Gvn

@@ -1,6 +1,5 @@
 /** Flat memory behind TLBs, and an engine with fast TLBs on it. */
 import type { Gvn, Pfn } from '../../../src/base/index.ts'
-import { Wasm } from '../../../src/base/index.ts'
 import { Access, PhysicalMemory, TlbSet } from '../../../src/hardware/index.ts'
 import {
   EXPANSIONS_BYTES,
@@ -8,7 +7,7 @@ import {
   HartArea,
   Hart,
   DecodeCache,
-  interpreterModule,
+  interpreterParts,
   ReservationTable,
   type TranslationSource,
   WasmInterpreter,
@@ -36,6 +35,9 @@ class CachedFlatMemory extends FlatMemory implements TranslationSource {
     return this.through(page, Access.write, super.translateWrite(page))
   }
 
+  planWalk(): void {}
+  adoptEntry(): void {}
+
   known(page: number, access: Access): number {
     const tlb = this.tlb.forAccess(access)
     const hit = tlb.lookup(page, 0, 0, 0)
@@ -60,8 +62,6 @@ export function wasmBench(base: number, size: number): Bench {
   const area = new HartArea(memory.storage)
   const hart = new Hart({ id: 0, memory, state: area.state, reservations: new ReservationTable(1) })
   area.attach(memory, hart.reservations, 0)
-  const expansions = memory.storage.scratch.allocate(EXPANSIONS_BYTES)
-  const module = new Wasm.Module(interpreterModule())
-  const parts = { module, observed: () => module, expansions }
+  const parts = interpreterParts(memory.storage)
   return { memory, engine: new WasmInterpreter(hart, area, new DecodeCache(), () => parts) }
 }

@@ -21,6 +21,8 @@ class Source implements TranslationSource {
     const hit = tlb.lookup(page, this.asid, VMID, this.index)
     return hit < 0 ? -1 : tlb.pfnAt(hit) * PAGE_SIZE
   }
+  planWalk(): void {}
+  adoptEntry(): void {}
   contextKey(): number {
     return (this.asid << 5) | this.index
   }

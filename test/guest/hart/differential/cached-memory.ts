@@ -12,13 +12,11 @@ import {
   HART_AREA_BYTES,
   HartArea,
   type Hart,
-  type InterpreterParts,
-  interpreterModule,
+  interpreterParts,
   type TranslationSource,
   Translator,
   WasmInterpreter,
 } from '../../../../src/guest/index.ts'
-import { Wasm } from '../../../../src/base/index.ts'
 import { ARENA, ARENA_BYTES } from './arena.ts'
 import { CODE_BYTES } from './case.ts'
 import { OurSide } from './ours.ts'
@@ -62,6 +60,9 @@ export class CachedMemory extends PagedMemory implements TranslationSource {
     return hit < 0 ? -1 : tlb.pfnAt(hit) * 4096
   }
 
+  planWalk(): void {}
+  adoptEntry(): void {}
+
   contextKey(): number {
     if (!this.satps.includes(this.satp)) this.satps.push(this.satp)
     return this.satps.indexOf(this.satp) * 8 + this.context
@@ -80,12 +81,7 @@ export class CachedMemory extends PagedMemory implements TranslationSource {
 export function interpreterSide(template: Uint8Array, wrap: (engine: Engine) => Engine = (engine) => engine): OurSide {
   const memory = new CachedMemory()
   const area = new HartArea(memory.storage)
-  const module = new Wasm.Module(interpreterModule())
-  const parts: InterpreterParts = {
-    module,
-    observed: () => module,
-    expansions: memory.storage.scratch.allocate(EXPANSIONS_BYTES),
-  }
+  const parts = interpreterParts(memory.storage)
   const make = (hart: Hart): Engine => {
     area.attach(memory, hart.reservations, hart.id)
     return wrap(new WasmInterpreter(hart, area, new DecodeCache(), () => parts))
