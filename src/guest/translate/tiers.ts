@@ -3,7 +3,8 @@
  * interprets until it comes to a unit again. Harts change tiers at every call between hot and cold code, so the loop is
  * WebAssembly as both of them are.
  *
- * R1 Answers what the interpreter answers, except for `FOUND_UNIT`.
+ * R1 Answers what the interpreter answers; `FOUND_UNIT` only if the two tiers hand the same place to each other, which they
+ *    do if the code map and the dispatcher disagree.
  * R2 Where a unit stops before an instruction, that instruction is interpreted before any unit is looked for: both may be
  *    at the entry of a unit.
  * R3 Only a jump makes a place hot: a run may begin anywhere.
@@ -21,6 +22,8 @@ const EXPANSIONS = 1
 const LEFT = 2
 /** As `NOT_BEFORE`: units are looked for from the first place on. */
 const ANYWHERE = -1
+/** Changes of tiers in a row that execute nothing. */
+const STUCK = 3
 /** Word: budget with which the interpreter began last. */
 export const INTERPRETED: number = ENGINE_WORDS + 32
 
@@ -35,6 +38,7 @@ export function tiersModule(): Uint8Array {
   const code = m.begin(3)
   const exit = code.local(Type.i32)
   const before = code.local(Type.i32)
+  const stuck = code.local(Type.i32)
   const again = code.loop()
   code.get(HART)
   code.get(LEFT)
@@ -88,12 +92,26 @@ export function tiersModule(): Uint8Array {
   code.i32(FOUND_UNIT)
   code.op(Op.i32Eq)
   code.if()
+  // A page that the dispatcher did not know may bring it back to the same place, but once only.
+  code.get(stuck)
+  code.i32(1)
+  code.op(Op.i32Add)
+  code.i32(0)
+  code.get(LEFT)
   code.get(HART)
   code.mem(Mem.i32Load, Word.budget)
   code.tee(LEFT)
+  code.op(Op.i32Eq)
+  code.op(Op.select)
+  code.tee(stuck)
+  code.i32(STUCK)
+  code.op(Op.i32LtU)
+  code.if()
+  code.get(LEFT)
   code.brIf(again)
   code.i32(0)
   code.set(exit)
+  code.end()
   code.end()
   code.get(exit)
   code.return()

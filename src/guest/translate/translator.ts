@@ -15,11 +15,12 @@
  *    that is asked of the hart's memory.
  * R2 While somebody records stores, the reference interpreter runs; who follows accesses hears of those of units, too.
  */
+import { KernelBug, hex } from '../../base/index.ts'
 import { Access } from '../../hardware/index.ts'
 import { Cell, type Engine, Exit, type ExitReason, type Hart } from '../hart/index.ts'
 import type { HartArea } from '../wasm/hart-area.ts'
 import { type Run, WasmInterpreter } from '../wasm/interpreter.ts'
-import { HOT_CODE, LOST_CODE, WARM_CODE } from '../wasm/interpreter-module.ts'
+import { FOUND_UNIT, HOT_CODE, LOST_CODE, WARM_CODE } from '../wasm/interpreter-module.ts'
 import { Word } from '../wasm/layout.ts'
 import type { CodeCache, Note } from './code-cache.ts'
 import { INTERPRETED } from './tiers.ts'
@@ -27,6 +28,8 @@ import { INTERPRETED } from './tiers.ts'
 const PC_LOW: number = Cell.pc * 2
 const PC_HIGH: number = Cell.pc * 2 + 1
 const PAGES_PER_HIGH = 0x10_0000
+/** Stops for attention in a row before anything is executed: a place gets warm, and hot, and is lost, once each. */
+const MOST_IDLE = 8
 const BUDGET_WORD: number = Word.budget / 4
 const INTERPRETED_WORD: number = INTERPRETED / 4
 
@@ -62,13 +65,25 @@ export class Translator implements Engine {
     cache.follow(this.hart.observer === undefined ? null : this.note)
     cache.tick()
     const run = this.joined()
+    let idle = 0
     for (let left = budget; left > 0; left = area.i32[BUDGET_WORD] as number) {
       const reason = run(area.base, this.expansions, left)
       below.tell()
+      if (left !== (area.i32[BUDGET_WORD] as number)) idle = 0
+      else if (++idle > MOST_IDLE || reason === FOUND_UNIT) this.stuck(reason)
       if (reason === HOT_CODE || reason === WARM_CODE || reason === LOST_CODE) this.attend(reason)
       else return reason === 0 ? Exit.INTR : (reason as ExitReason)
     }
     return Exit.INTR
+  }
+
+  /** The tiers hand a place to each other and execute nothing. */
+  private stuck(reason: number): never {
+    const { cells } = this.hart.state
+    const host = this.hostOfPc()
+    throw new KernelBug(
+      `translator: hart ${this.hart.id} makes no progress at pc ${hex(cells[Cell.pc] as bigint)} (hpa ${hex(host)}): reason ${reason}, ${this.cache.link(host) ? 'a unit is' : 'no unit is'} there`,
+    )
   }
 
   private joined(): Run {
