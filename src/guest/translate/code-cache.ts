@@ -11,7 +11,9 @@
  *    removes every row that leads to it, and a slot is given out again only after that. So no row is ever stale.
  * R3 Code is thrown away by batches, oldest first, when slots or bytes run out; the more that happens, the hotter code has
  *    to be: what does not stay is not worth its translation.
- * R4 At most one batch is translated before a run, and it is bounded in instructions: no hart waits longer than for that.
+ * R4 A batch is bounded in instructions: no hart waits longer than for that.
+ * R5 Translating must pay: beyond what a program of a few hot loops needs, instructions are translated in proportion to
+ *    those that were executed, hottest first. Where everything is equally warm, most of it stays with the tier below.
  */
 import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
 import type { Pfn, WasmModule, WasmTable } from '../../base/index.ts'
@@ -44,6 +46,9 @@ const MAX_LAPS = 64
 const COUNTERS = 65536
 /** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
 const DEFAULT_THRESHOLD = 6000
+/** Instructions that may be translated at once; one more may for each `threshold * PRICE` that were executed. */
+const CREDIT = 2000
+const PRICE = 16
 /** Jumps to a place, and to a page, after which the page is given records; fewer if less than eight times as many are hot. */
 const WARM = 1024
 const WARM_ENTRIES = 128
@@ -115,6 +120,7 @@ export class CodeCache implements StoreWatcher {
   private readonly maxBytes: number
   /** Times that a place has got hot, by its counter, and has not been translated. */
   private readonly laps = new Uint8Array(COUNTERS)
+  private credit = CREDIT
   /** Batches thrown away for others lately. */
   private pressure = 0
   private parts: InterpreterParts | null = null
@@ -226,6 +232,10 @@ export class CodeCache implements StoreWatcher {
   /** Code at a host address is hot. It is translated together with what gets hot soon, the sooner the less there is yet. */
   add(host: number): void {
     const counter = (host >>> 1) & (COUNTERS - 1)
+    if (this.credit <= 0) {
+      this.heats[counter] = 0
+      return
+    }
     const laps = (this.laps[counter] as number) + 1
     if (laps <= Math.min(this.pressure, MAX_LAPS - 1)) {
       this.laps[counter] = laps
@@ -238,8 +248,9 @@ export class CodeCache implements StoreWatcher {
     if (this.pending.length >= Math.min(MAX_BATCH, 1 + (this.stats.modules >> 3))) this.flush()
   }
 
-  /** A run begins: what is hot does not wait for ever. */
-  tick(): void {
+  /** A run begins: what is hot does not wait for ever. @param executed instructions since the last one */
+  tick(executed: number): void {
+    this.credit = Math.min(CREDIT, this.credit + executed / (this.threshold * PRICE))
     if (++this.ticks === HALF_LIFE) {
       this.ticks = 0
       this.pressure >>= 1
@@ -251,7 +262,7 @@ export class CodeCache implements StoreWatcher {
   /** What does not fit in the batch is for the next one. */
   private flush(): void {
     const hosts = this.pending.filter((host) => !this.found.has(host))
-    this.pending = hosts.slice(this.translateSome(hosts))
+    this.pending = hosts.slice(this.translateBatch(hosts))
   }
 
   /**
@@ -260,12 +271,12 @@ export class CodeCache implements StoreWatcher {
    */
   translate(hosts: readonly number[]): number {
     const before = this.stats.units
-    for (let at = 0; at < hosts.length;) at += this.translateSome(hosts.slice(at))
+    for (let at = 0; at < hosts.length;) at += this.translateBatch(hosts.slice(at))
     return this.stats.units - before
   }
 
   /** Translates the code at the first of the host addresses, in one module. @returns how many of them that were */
-  private translateSome(hosts: readonly number[]): number {
+  translateBatch(hosts: readonly number[]): number {
     const { memory } = this
     const units: { readonly unit: Unit; readonly pfn: Pfn }[] = []
     let taken = 0
@@ -296,6 +307,7 @@ export class CodeCache implements StoreWatcher {
     for (const [i, unit] of made.entries()) {
       this.stats.units++
       this.stats.instructions += units[i]!.unit.length
+      this.credit -= units[i]!.unit.length
       this.enlist(unit)
     }
     return taken

@@ -44,6 +44,8 @@ export class Translator implements Engine {
   private readonly tiers: (Run | null)[] = [null, null]
   private readonly note: Note
   private expansions = 0
+  /** Instructions that the hart had retired when the last run began. */
+  private executed = 0
 
   /** @param area attached to the TLBs of the hart's memory; the hart's state is in it; @param patience as `WasmInterpreter` */
   constructor(hart: Hart, area: HartArea, cache: CodeCache, patience?: number) {
@@ -63,7 +65,9 @@ export class Translator implements Engine {
     const { area, below, cache } = this
     if (!below.begin()) return below.byReference(budget)
     cache.follow(this.hart.observer === undefined ? null : this.note)
-    cache.tick()
+    const { instret } = this.hart
+    cache.tick(instret - this.executed)
+    this.executed = instret
     const run = this.joined()
     let idle = 0
     for (let left = budget; left > 0; left = area.i32[BUDGET_WORD] as number) {

@@ -42,7 +42,7 @@ test('what is thrown away makes code wait until it is hotter, and that passes', 
     return frame * PAGE_SIZE
   }
   const wait = (runs: number): void => {
-    for (let run = 0; run < runs; run++) cache.tick()
+    for (let run = 0; run < runs; run++) cache.tick(0)
   }
   for (let frame = 1; frame <= 8; frame++) cache.translate([place(frame)])
   t.is(cache.stats.evictedBatches, 7)
@@ -78,9 +78,11 @@ test('however many places are hot at once, a batch is bounded', (t) => {
   for (const host of hosts) {
     cache.add(host)
     check()
+    cache.tick(100_000)
+    check()
   }
   for (let run = 0; run < 200; run++) {
-    cache.tick()
+    cache.tick(0)
     check()
   }
   t.is(cache.stats.units, hosts.length)
@@ -111,4 +113,25 @@ test('a loop through both halves of the same bytes runs as on the reference', as
     t.deepEqual(await outcomeOf(program, { engine: 'translator', threshold, budget: 5000 }), expected)
   }
   t.regex(expected.state, /,\w{3},/)
+})
+
+test('what is translated is paid for by what was executed', (t) => {
+  const memory = new PhysicalMemory(64, { scratchBytes: CODE_CACHE_BYTES })
+  const cache = new CodeCache(memory, 100)
+  for (let at = PAGE_SIZE; at < 60 * PAGE_SIZE; at += 4) memory.write32(at as Hpa, 0x0015_0513)
+  const addAll = (): void => {
+    for (let frame = 1; frame < 60; frame++) {
+      cache.add(frame * PAGE_SIZE + 1200)
+      cache.tick(0)
+    }
+    for (let run = 0; run < 100; run++) cache.tick(0)
+  }
+  addAll()
+  const first = cache.stats.instructions
+  t.true(first > 1500 && first < 2000 + 16 * UNIT_LIMIT, `${first} instructions without any executed`)
+  addAll()
+  t.is(cache.stats.instructions, first)
+  cache.tick(1e9)
+  addAll()
+  t.true(cache.stats.instructions > first)
 })
