@@ -92,6 +92,18 @@ function timer(): () => number {
 
 type Method = (...values: unknown[]) => unknown
 
+/** From now on calls of a method are timed. */
+function timed(object: unknown, method: string, count: (milliseconds: number) => void): void {
+  const methods = object as Record<string, Method>
+  const original = methods[method]!.bind(object)
+  methods[method] = (...values) => {
+    const elapsed = timer()
+    const result = original(...values)
+    count(elapsed())
+    return result
+  }
+}
+
 /** From now on what a code cache does for its batches is timed. */
 function timeTranslation(cache: CodeCache | undefined): Translation {
   const all: Translation = {
@@ -106,16 +118,6 @@ function timeTranslation(cache: CodeCache | undefined): Translation {
   }
   if (cache === undefined) return all
   let [discover, write] = [0, 0]
-  const timed = (object: unknown, method: string, count: (milliseconds: number) => void): void => {
-    const methods = object as Record<string, Method>
-    const original = methods[method]!.bind(object)
-    methods[method] = (...values) => {
-      const elapsed = timer()
-      const result = original(...values)
-      count(elapsed())
-      return result
-    }
-  }
   timed((cache as unknown as { readonly choice: object }).choice, 'around', (time) => (discover += time))
   timed(cache, 'write', (time) => (write += time))
   timed(cache, 'translateBatch', (time) => {

@@ -143,12 +143,7 @@ async function speedUp(): Promise<Table> {
   const search = async (pool: UnitPool): Promise<void> => {
     await new UnitRunner(plan, pool, () => false).run(() => Promise.resolve())
   }
-  const alone = new LocalPool(
-    [scenario],
-    config,
-    () => false,
-    () => undefined,
-  )
+  const alone = new LocalPool([scenario], config, () => false, { onRun: () => undefined, onStates: () => undefined })
   const threads = [1, 2].map((size) => new ThreadPool(size, config, new SharedWords(Infinity)))
   const pools: [string, UnitPool][] = [
     ['this thread', alone],

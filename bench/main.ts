@@ -25,6 +25,7 @@ import { interpreter } from './interpreter.ts'
 import { spteFill } from './spte-fill.ts'
 import { srcu } from './srcu.ts'
 import { taskSwitch } from './task-switch.ts'
+import { touch } from './touch.ts'
 
 const SUBJECTS: readonly Subject[] = [
   srcu,
@@ -35,6 +36,7 @@ const SUBJECTS: readonly Subject[] = [
   interpreter,
   machine,
   engine,
+  touch,
   costs,
   audit,
   explorer,

@@ -236,12 +236,25 @@ static u64 mix(u64 rounds) {
   return sum;
 }
 
+/* One load from each of some pages, a round; after it a fence, a call of the SBI, or a store to a device. */
+static u64 touch(u64 rounds) {
+  u64 pages = argument("pages", 512), sum = 0;
+  u64 fence = argument("fence", 0), call = argument("call", 0), device = argument("device", 0);
+  for (u64 r = 0; r < rounds; r++) {
+    for (u64 i = 0; i < pages; i++) sum += *(volatile u64 *)(arena + i * PAGE + i * 8 % PAGE);
+    if (fence) __asm__ volatile("sfence.vma" ::: "memory");
+    if (call) sbi_call(0x10, 0, 0, 0, 0, 0, 0);
+    if (device) *(volatile u32 *)device = (u32)r;
+  }
+  return sum;
+}
+
 u64 functions(u64 rounds), once(u64 rounds), copies(u64 rounds);
 
 const struct kernel kernels[] = {
   {"crc", crc},         {"sieve", sieve},   {"matrix", matrix}, {"list", list},
   {"text", text},       {"calls", calls},   {"stream", stream}, {"walk", walk},
   {"muldiv", muldiv},   {"mix", mix},       {"functions", functions},
-  {"once", once},       {"copies", copies},
+  {"once", once},       {"copies", copies}, {"touch", touch},
 };
 const u64 kernel_count = sizeof kernels / sizeof *kernels;

@@ -16,6 +16,8 @@ static void paging_on(void) {
   for (u64 i = 0; i < LEAVES; i++) leaves[i] = (RAM_BASE + i * PAGE) >> 12 << 10 | LEAF;
   for (u64 i = 0; i < LEAVES / 512; i++) middle[i] = (u64)&leaves[512 * i] >> 12 << 10 | TABLE;
   root[RAM_BASE >> 30] = (u64)middle >> 12 << 10 | TABLE;
+  /* Devices, as they lie. */
+  root[0] = LEAF;
   csr_write(satp, 8ul << 60 | (u64)root >> 12);
   __asm__ volatile("sfence.vma" ::: "memory");
 }

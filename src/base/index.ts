@@ -1,5 +1,6 @@
 /** base: what every room shares, and nothing that knows what a page is for. */
 export * from './address.ts'
+export * from './bytes.ts'
 export * from './errors.ts'
 export * from './random.ts'
 export * from './trace.ts'

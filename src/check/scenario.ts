@@ -19,7 +19,7 @@ import { KernelWorld } from './kernel-world.ts'
 import { ChosenFailures } from './open-choices.ts'
 import { ViolationError } from './violation.ts'
 import type { Violation } from './violation.ts'
-import { buildWorld, createKernel, takeDown } from './world.ts'
+import { DEFAULT_PAGES, buildWorld, createKernel, takeDown } from './world.ts'
 import type { World, WorldOptions, WorldParts } from './world.ts'
 
 /** What the tasks of a scenario do. `T` is what its setup prepared for them. */
@@ -45,6 +45,8 @@ export interface Scenario {
   readonly invariants: readonly Invariant[]
   /** Names of its tasks. */
   readonly tasks: readonly string[]
+  /** Pages of its memory that tasks may meet in, without the guest's page tables. */
+  readonly pages: number
   /** One run under a policy. */
   run(policy: Policy, options?: RunOptions): Promise<Run>
   /** A run that somebody drives: one whose policy leaves decisions open. */
@@ -66,6 +68,9 @@ export class Progress {
   world: World | null = null
 }
 
+/** @param step number of the event, from 1 for the first one of the tasks; with null, of the last one */
+export type Observe = (seen: RecordedEvent | null, world: World, step: number) => void
+
 export interface RunOptions {
   /** What stands in for production code. */
   readonly parts?: WorldParts
@@ -73,10 +78,8 @@ export interface RunOptions {
   readonly record?: boolean
   /** How closely the auditor looks. Default 'all'. */
   readonly audit?: AuditLevel
-  /** Told each event of the tasks as it happens, with their number from 1. It may look, not change. */
-  readonly observe?: (event: TraceEvent, stamp: TraceStamp, kernel: Kernel, number: number) => void
-  /** Called after each event of the tasks with its number, and once more when they have ended; it may not change anything. */
-  readonly look?: (world: World, step: number) => void
+  /** Told each event as it happens, and null once, when the tasks have ended. It may look, not change. */
+  readonly observe?: Observe
   /** Events after which a run counts as endless. Default 20,000. */
   readonly limit?: number
   /** Judge the world at every decision too, as a search over states does. Default false. */
@@ -130,6 +133,7 @@ export function defineScenario<T = void>(spec: ScenarioSpec<T>): Scenario {
     what: spec.what,
     invariants: spec.invariants,
     tasks: Object.keys(spec.tasks),
+    pages: spec.world?.pages ?? DEFAULT_PAGES,
     run: (policy, options = {}) => runScenario(spec, policy, options, spare),
     start: (policy, options = {}) => startScenario(spec, policy, options),
   }
@@ -146,51 +150,44 @@ class Recorder {
   steps = 0
   digest = 0x811c9dc5
   readonly trace: RecordedEvent[] = []
-  private watching = false
   private readonly limit: number
   private readonly keep: boolean
-  private readonly kernel: Kernel
-  private readonly probe: RunOptions['observe']
-  private readonly look: RunOptions['look']
+  private readonly told: Observe | undefined
+  /** While it watches. */
   private world: World | null = null
 
-  constructor(kernel: Kernel, { limit = DEFAULT_LIMIT, record = false, observe, look }: RunOptions) {
-    this.kernel = kernel
+  constructor({ limit = DEFAULT_LIMIT, record = false, observe }: RunOptions) {
     this.limit = limit
     this.keep = record
-    this.probe = observe
-    this.look = look
+    this.told = observe
   }
 
   begin(world: World): void {
-    this.watching = true
     this.world = world
     this.stage = 'tasks'
   }
 
   /** All tasks have ended. */
-  ending(): void {
-    if (this.world !== null) this.look?.(this.world, this.steps)
-    this.world = null
+  ending(world: World): void {
+    this.told?.(null, world, this.steps)
     this.stage = 'end'
   }
 
   end(): void {
-    this.watching = false
+    this.world = null
   }
 
   observe(event: TraceEvent, stamp: TraceStamp): void {
-    if (!this.watching) return
+    if (this.world === null) return
     this.steps++
-    if (this.world !== null) this.look?.(this.world, this.steps)
     if (this.keep) {
       this.mix(`${stamp.task} ${stamp.now}`)
       for (const value of Object.values(event)) this.mix(typeof value === 'object' ? 'object' : String(value))
       this.trace.push({ event, stamp })
     }
-    this.probe?.(event, stamp, this.kernel, this.steps)
+    this.told?.({ event, stamp }, this.world, this.steps)
     if (this.steps <= this.limit) return
-    this.watching = false
+    this.world = null
     const what = `no end after ${this.limit} events: some task goes round and round`
     throw new ViolationError({ invariant: 'I11', what, page: {}, task: stamp.task, now: stamp.now, history: [] })
   }
@@ -227,7 +224,7 @@ async function runScenario<T>(
   const judging = options.closely === true ? new JudgingPolicy(policy) : null
   const own = { ...spec.world?.kernel, ...spare.take(), policy: judging ?? policy }
   const kernel = createKernel({ ...spec.world, kernel: own }, options.parts)
-  const recorder = new Recorder(kernel, options)
+  const recorder = new Recorder(options)
   // Before the auditor, which stops a run inside the offending event: the recorder has seen it by then.
   kernel.trace.attach((event, stamp) => recorder.observe(event, stamp), { accesses: true })
   const auditor = new Auditor(kernel.trace, new KernelWorld(kernel), {
@@ -295,7 +292,7 @@ async function runTasks<T>(
   )
   while (progress.left > 0) await sched.block({ describe: () => 'the end of all tasks', holders: () => spawned })
   kernel.allocator.failures = null
-  recorder?.ending()
+  recorder?.ending(world)
   await spec.end?.(world, state)
   await takeDown(world)
   recorder?.end()

@@ -302,6 +302,7 @@ export class TranslationAudit {
 
   /** Judges host PTEs that were written, as soon as nobody is in the middle of writing them. */
   private checkChanged(): void {
+    if (this.changed.length === 0) return
     const ready = this.changed.filter(({ mm }) => !this.world.isPageTableLocked(mm))
     if (ready.length === 0) return
     this.changed = this.changed.filter(({ mm }) => this.world.isPageTableLocked(mm))

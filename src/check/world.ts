@@ -16,6 +16,9 @@ import { createSrcu } from '../notifier/index.ts'
 /** Frame of the first page of guest memory. */
 export const FIRST_GFN = 0x80000
 
+/** Pages of guest memory in a world that does not say. */
+export const DEFAULT_PAGES = 4
+
 /** What stands in for production code in a world: an exhibit's subclass, a client's own. */
 export interface WorldParts {
   /** Default `Kernel`. Its factories make the mm, the notifier list and the SRCU of the callouts. */
@@ -76,7 +79,7 @@ export function createKernel(options: WorldOptions = {}, parts: WorldParts = {})
 
 /** Builds the world; in a task of its kernel. */
 export async function buildWorld(kernel: Kernel, options: WorldOptions = {}, parts: WorldParts = {}): Promise<World> {
-  const pages = options.pages ?? 4
+  const pages = options.pages ?? DEFAULT_PAGES
   const tables = TABLES[options.guestTables ?? 'none']
   const mm = await kernel.createMm('vmm')
   const ram = await mapMemory(mm, (pages + tables) * PAGE_SIZE, options.shared ?? false)

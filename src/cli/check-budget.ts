@@ -7,7 +7,7 @@
 import { getHeapStatistics } from 'node:v8'
 import type { Output } from './output.ts'
 
-const WORDS = { stop: 0, schedules: 1, overMemory: 2 } as const
+const WORDS = { stop: 0, schedules: 1, overMemory: 2, states: 3 } as const
 /** Questions between two looks at the heap. */
 const HEAP_CHECK = 16
 const MIB = 2 ** 20
@@ -36,6 +36,15 @@ export class SharedWords {
 
   ran(): void {
     Atomics.add(this.words, WORDS.schedules, 1)
+  }
+
+  /** States that were seen by proofs, those of proofs that still run among them. */
+  get states(): number {
+    return Atomics.load(this.words, WORDS.states)
+  }
+
+  saw(states: number): void {
+    Atomics.add(this.words, WORDS.states, states)
   }
 
   stop(): void {
@@ -99,5 +108,22 @@ export class Budget {
     if (this.interrupts > 0) return 'interrupted'
     if (this.shared.isOverMemory) return 'memory is used up'
     return this.isTimeOver ? 'time is over' : null
+  }
+}
+
+/** Adds what proofs report, one after the other, in one thread. */
+export class StateCount {
+  private readonly shared: SharedWords
+  private before = 0
+
+  constructor(shared: SharedWords) {
+    this.shared = shared
+  }
+
+  /** @param states so far, of the present search */
+  saw(states: number): void {
+    // Fewer: another search has begun.
+    this.shared.saw(states < this.before ? states : states - this.before)
+    this.before = states
   }
 }

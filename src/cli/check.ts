@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import { nondeterminismOf, planUnits, scenarios } from '../check/index.ts'
 import type { Scenario, SearchConfig } from '../check/index.ts'
 import { tableLines } from '../view/index.ts'
-import { Budget } from './check-budget.ts'
+import { Budget, StateCount } from './check-budget.ts'
 import { CheckReport } from './check-report.ts'
 import { printCounterexample } from './counterexample.ts'
 import { ExitCode } from './exit-code.ts'
@@ -26,6 +26,7 @@ import { version } from './version.ts'
 export interface CheckValues extends Omit<SearchConfig, 'policy'> {
   readonly list: boolean
   readonly litmus: boolean
+  readonly 'why-states': boolean
   readonly policy: string
   readonly time: number | undefined
   readonly memory: number | undefined
@@ -62,6 +63,15 @@ export async function check(values: CheckValues, operands: readonly string[], ou
   const shard = parseShard(values.shard)
   const wanted = await chosen(operands)
   for (const scenario of wanted) if (fileOf(scenario.name) !== undefined) await requireDeterminism(scenario)
+  const budget = new Budget(output, values.time, values.memory)
+  if (values['why-states']) {
+    const { why } = await import('./why-states.ts')
+    let code: ExitCode = ExitCode.consistent
+    await budget.during(async () => {
+      code = await why(wanted, values.states, () => budget.isOver(), output)
+    })
+    return code
+  }
   const { seed, depth, schedules, preemptions, states, coverage } = values
   const config: SearchConfig = {
     // A proof restores states and makes no runs: there would be nothing to measure.
@@ -77,7 +87,6 @@ export async function check(values: CheckValues, operands: readonly string[], ou
     wanted.map(({ name }) => ({ scenario: name, units: planUnits(name, config) })),
     shard,
   )
-  const budget = new Budget(output, values.time, values.memory)
   const progress = new Progress(output)
   const pool = createPool(wanted, config, values.workers, budget, progress)
   const runner = new UnitRunner(plan, pool, () => budget.isOver())
@@ -90,11 +99,7 @@ export async function check(values: CheckValues, operands: readonly string[], ou
       printCounterexample(byName.get(next.scenario)!, finding, values.violations, output),
     )
   }
-  progress.begin(
-    runner,
-    () => `[${reported + 1}/${plan.length}] ${plan[reported]?.scenario}:`,
-    () => budget.shared.schedules,
-  )
+  progress.begin(runner, () => `[${reported + 1}/${plan.length}] ${plan[reported]?.scenario}:`, budget.shared)
   try {
     await budget.during(() =>
       runner.run(async () => {
@@ -133,13 +138,15 @@ function createPool(
 ): UnitPool {
   const size = workers === 0 ? availableParallelism() : workers
   if (size > 1) return new ThreadPool(size, config, budget.shared)
-  return new LocalPool(
-    wanted,
-    config,
-    () => budget.isOver(),
-    (schedules, left) => {
+  const count = new StateCount(budget.shared)
+  return new LocalPool(wanted, config, () => budget.isOver(), {
+    onRun: (schedules, left) => {
       budget.shared.ran()
-      progress.running = { schedules, left }
+      progress.ran(schedules, left)
     },
-  )
+    onStates: (states, depth) => {
+      count.saw(states)
+      progress.proves(states, depth)
+    },
+  })
 }

@@ -187,7 +187,7 @@ const commands: Command[] = [
       },
       states: {
         type: 'count',
-        default: '3k',
+        default: '60k',
         least: 1,
         summary:
           'states that a proof may take; after that many, preemptions are bounded, and a bound may take as many. 1M for depth',
@@ -222,6 +222,11 @@ const commands: Command[] = [
         type: 'flag',
         summary:
           'say which pairs of dependent steps never ran in both orders, and which hooks never had anything to do; a proof makes no runs, so prove becomes all',
+      },
+      'why-states': {
+        type: 'flag',
+        summary:
+          'say instead what differs between states in which all tasks stand at the same places: why there are so many',
       },
       out: { type: 'file', summary: 'write the result of each unit of work to a file, for umbra merge' },
       violations: {

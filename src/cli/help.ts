@@ -5,22 +5,9 @@ import { EXIT_CODE_TEXT } from './exit-code.ts'
 import { optionUsage } from './options.ts'
 import type { OptionTable } from './options.ts'
 import type { Output } from './output.ts'
+import { wrap } from '../view/index.ts'
 
 const WIDTH = 100
-
-/** Breaks text into lines of at most `width` characters. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = ''
-    }
-    line = line === '' ? word : `${line} ${word}`
-  }
-  return [...lines, line]
-}
 
 /** Two columns: what is typed, and what it does. */
 function columns(rows: readonly (readonly [left: string, right: string])[], left: number): string[] {

@@ -20,7 +20,7 @@ export async function litmus(values: { readonly schedules: number }, output: Out
           kind,
           test.needsWeakMemory ? `${test.linux} (weak memory)` : test.linux,
           here,
-          `${result.shown} of ${result.allowed}`,
+          result.allowed === null ? 'asked for one' : `${result.shown} of ${result.allowed}`,
           String(result.schedules),
         ])
       }

@@ -5,7 +5,8 @@
  * Positions in reports are those of the TypeScript source when the map that tsc writes lies beside the file.
  *
  * R1 A file that cannot be lowered fails to load, with its position: nothing runs half lowered.
- * R2 Lowered: the rooms below `guest`, the scenarios, the audits, whose state is part of a proof's, and every file outside
+ * R2 Loops of files outside of Umbra are counted, in every build.
+ * R3 Lowered: the rooms below `guest`, the scenarios, the audits, whose state is part of a proof's, and every file outside
  *    of Umbra and of packages. The rest of Umbra watches a run, or has no part in it.
  */
 import { readFileSync } from 'node:fs'
@@ -36,7 +37,10 @@ const tracker = `${build}check/frames/touched.js`
 const MARK = '?lowered'
 /** Lowered, and telling what it touches. */
 const WATCHED_MARK = '?watched'
-const MARKED = /\?(?:lowered|watched)$/
+/** Native, with loops that end. */
+const COUNTED_MARK = '?counted'
+const MARKED = /\?(?:lowered|watched|counted)$/
+const errors = `${build}base/index.js`
 
 let cache: LowerCache | null = null
 
@@ -62,6 +66,11 @@ export function importWatched(url: string): Promise<unknown> {
   return import(url + WATCHED_MARK)
 }
 
+/** A module of the user's own in the native build: a loop in it that goes round for ever becomes an error. */
+export function importCounted(url: string): Promise<unknown> {
+  return import(url + COUNTED_MARK)
+}
+
 /** Is a file of Umbra lowered, when it is asked for? */
 export function isLowered(url: string): boolean {
   return !url.startsWith(build) || lowered.some((path) => url.startsWith(path))
@@ -70,10 +79,13 @@ export function isLowered(url: string): boolean {
 export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   const found = await nextResolve(specifier, context)
   const mark = MARKED.exec(context.parentURL ?? '')?.[0]
-  const isWanted = mark !== undefined && /^file:.*\.m?js$/.test(found.url)
-  const isOfPackage = found.url.includes('/node_modules/') && !found.url.startsWith(build)
-  if (!isWanted || isOfPackage) return found
-  return { ...found, url: (found.url === nativeSeam ? framesSeam : found.url) + mark }
+  if (mark === undefined) return found
+  // A build has one form of each file, whoever asks for it.
+  const url = found.url.replace(MARKED, '')
+  const isOfUmbra = url.startsWith(build)
+  const isOfPackage = url.includes('/node_modules/') && !isOfUmbra
+  if (!/^file:.*\.m?js$/.test(url) || isOfPackage || (isOfUmbra && mark === COUNTED_MARK)) return found
+  return { ...found, url: (url === nativeSeam ? framesSeam : url) + mark }
 }
 
 export const load: LoadHook = async (url, context, nextLoad) => {
@@ -84,12 +96,16 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   const path = fileURLToPath(address)
   const text = readFileSync(path, 'utf8')
   const map = mapTextOf(path)
+  const isOwn = !address.startsWith(build)
   cache ??= new LowerCache()
   const source = await cache.get([mark, path, process.cwd(), map, text], async () => {
-    // Not through the room's index: the loader's thread needs the pass alone, and only for what changed.
-    const { lower } = await import('../check/lower/lower.ts')
     const { file, locate } = sourceOf(path, map)
-    const code = text.replace(/^\/\/# sourceMappingURL=.*$/m, '')
+    // Not through the room's index: the loader's thread needs the pass alone, and only for what changed.
+    const { countTurns } = await import('../check/lower/loops.ts')
+    if (mark === COUNTED_MARK) return countTurns(text, file, errors, null, locate)
+    const { lower } = await import('../check/lower/lower.ts')
+    const own = text.replace(/^\/\/# sourceMappingURL=.*$/m, '')
+    const code = isOwn ? countTurns(own, file, errors, runtime, locate) : own
     if (mark === MARK) return lower(code, file, runtime, locate).code
     const { watch } = await import('../check/lower/watch.ts')
     return lower(watch(code, file, tracker), file, runtime).code

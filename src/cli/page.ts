@@ -1,6 +1,6 @@
 /** `umbra page`: the pages of a scenario's memory at one step of one schedule, and who maps them. */
 import { addressReport, pageOf } from '../check/index.ts'
-import type { AddressReport, World } from '../check/index.ts'
+import type { AddressReport, RecordedEvent, World } from '../check/index.ts'
 import { KernelError } from '../base/index.ts'
 import { decodeSchedule, replay } from '../sched/index.ts'
 import { addressLines, plural } from '../view/index.ts'
@@ -30,9 +30,11 @@ export async function page(values: PageValues, operands: readonly string[], outp
   const { until, page: wanted } = values
   let reports: AddressReport[] | null = null
   let pages = 0
-  const look = (world: World, step: number): void => {
+  let isOver = false
+  const observe = (seen: RecordedEvent | null, world: World, step: number): void => {
     // A run that breaks something ends before its tasks do: then the last step counts.
-    if (until !== undefined && step !== until) return
+    if (isOver || (until !== undefined && step !== until)) return
+    isOver = seen === null
     pages = world.pages
     reports = []
     for (let index = 0; index < pages; index++) {
@@ -40,7 +42,7 @@ export async function page(values: PageValues, operands: readonly string[], outp
         reports.push(addressReport(world.kernel, world.mm, pageOf(world, index)))
     }
   }
-  const run = await scenario.run(replay(schedule), { look })
+  const run = await scenario.run(replay(schedule), { observe })
   if (reports === null) {
     throw new UsageError(`--until is ${until}; this schedule has ${plural(run.steps, 'event')}`)
   }

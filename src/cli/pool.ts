@@ -4,7 +4,7 @@
  * R1 Both give the same results; a pool gives them in another order.
  */
 import { Piscina } from 'piscina'
-import type { Scenario, SearchConfig, Unit, UnitResult } from '../check/index.ts'
+import type { Scenario, SearchConfig, SearchOptions, Unit, UnitResult } from '../check/index.ts'
 import type { SharedWords } from './check-budget.ts'
 import type { WorkerSetup } from './check-worker.ts'
 import { runUnitOn } from './prover.ts'
@@ -17,26 +17,26 @@ export interface UnitPool {
   close(): Promise<void>
 }
 
-/** Called after each run in this thread; see `SearchOptions.onRun`. */
-export type OnRun = (schedules: number, left?: () => number) => void
+/** Told what goes on in this thread. */
+export type Watchers = Required<Pick<SearchOptions, 'onRun' | 'onStates'>>
 
 export class LocalPool implements UnitPool {
   readonly size = 1
   private readonly scenarios: ReadonlyMap<string, Scenario>
   private readonly config: SearchConfig
   private readonly stop: () => boolean
-  private readonly onRun: OnRun
+  private readonly watchers: Watchers
 
-  constructor(scenarios: readonly Scenario[], config: SearchConfig, stop: () => boolean, onRun: OnRun) {
+  constructor(scenarios: readonly Scenario[], config: SearchConfig, stop: () => boolean, watchers: Watchers) {
     this.scenarios = new Map(scenarios.map((scenario) => [scenario.name, scenario]))
     this.config = config
     this.stop = stop
-    this.onRun = onRun
+    this.watchers = watchers
   }
 
   run(unit: Unit): Promise<UnitResult> {
     const scenario = this.scenarios.get(unit.scenario)!
-    return runUnitOn(scenario, unit, this.config, { stop: this.stop, onRun: this.onRun })
+    return runUnitOn(scenario, unit, this.config, { stop: this.stop, ...this.watchers })
   }
 
   close(): Promise<void> {

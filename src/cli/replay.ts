@@ -3,12 +3,14 @@
  *
  * R1 A replay is the same run, or it says so: a schedule that asks for what is not possible, and a trace with another
  *    digest, end with exit code 4 and the first step that differs, where that is known.
+ * R2 A file that other code recorded is repeated all the same, and said to be one.
  */
 import type { Run } from '../check/index.ts'
 import { timelineLines } from '../view/index.ts'
 import { ExitCode } from './exit-code.ts'
 import { UsageError } from './options.ts'
 import type { Output } from './output.ts'
+import { codeHash } from './result-file.ts'
 import { scenarioNamed } from './scenario-names.ts'
 import { unseal } from './sealed-schedule.ts'
 import { VIEW_NAMES, stateAt } from './state-at.ts'
@@ -50,6 +52,10 @@ export async function replaySchedule(
   output: Output,
 ): Promise<ExitCode> {
   const { name, line, digest: expected, file } = asked(operands, values.digest)
+  const isOtherCode = file !== null && file.code !== codeHash([file.scenario])
+  if (isOtherCode && !output.json) {
+    output.note(`umbra: '${operands[0]}' was recorded with other code than this: the run may be another one`)
+  }
   const scenario = await scenarioNamed(name)
   const { text, schedule } = await unseal(name, line)
   if (values.until !== undefined)
@@ -70,6 +76,7 @@ export async function replaySchedule(
       digest,
       race: race?.map((at) => at + 1) ?? null,
       divergence: where ?? divergence,
+      otherCode: isOtherCode,
     })
   } else {
     for (const each of timelineLines(steps, run.violation, { most: Infinity, race })) output.line(each)

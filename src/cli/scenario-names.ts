@@ -6,7 +6,7 @@
 import { pathToFileURL } from 'node:url'
 import * as native from '../check/index.ts'
 import type { Scenario } from '../check/index.ts'
-import { importLowered, registerLowering } from './lower-hook.ts'
+import { importCounted, importLowered, registerLowering } from './lower-hook.ts'
 import { UsageError, didYouMean } from './options.ts'
 
 const { scenarios } = native
@@ -30,7 +30,13 @@ interface Build {
   readonly load: (url: string) => Promise<unknown>
 }
 
-const NATIVE: Build = { check: native, load: (url) => import(url) }
+const NATIVE: Build = {
+  check: native,
+  load: (url) => {
+    registerLowering()
+    return importCounted(url)
+  },
+}
 
 /** The room `check` of the lowered build. */
 export async function loweredCheck(): Promise<typeof native> {

@@ -55,8 +55,8 @@ export async function stateAt(
   const { callsFrom, runningCalls } = await loweredCheck()
   let states: readonly ShownState[] | null = null
   const run = await scenario.run(replay(schedule), {
-    observe(_event, _stamp, kernel, number) {
-      if (number !== until) return
+    observe(seen, { kernel }, step) {
+      if (seen === null || step !== until) return
       const calls: CallsOf = (task) =>
         task === kernel.sched.current ? runningCalls() : callsFrom((task.handle as { leaf?: never }).leaf ?? null)
       states = shown.map((view) => ({ name: view, lines: VIEWS[view]!(kernel, calls) }))

@@ -48,7 +48,12 @@ export async function annotate(scenario: Scenario, schedule: Schedule): Promise<
       sources.length = 0
       return replay(schedule)
     },
-    { record: true, observe: () => void sources.push(lines.ofCaller()) },
+    {
+      record: true,
+      observe: (seen) => {
+        if (seen !== null) sources.push(lines.ofCaller())
+      },
+    },
   )
   let calls: readonly (readonly CallView[])[] = []
   let withoutCalls: string | null = null
@@ -80,7 +85,12 @@ async function callsOf(
       calls.length = 0
       return replay(schedule)
     },
-    { record: true, observe: () => void calls.push(runningCalls()) },
+    {
+      record: true,
+      observe: (seen) => {
+        if (seen !== null) calls.push(runningCalls())
+      },
+    },
   )
   // A foreign await has a place only where frames wait.
   const failedAt = / at (?<place>\S+:\d+:\d+) \(/.exec(run.failure?.message ?? '')?.groups?.['place'] ?? null

@@ -53,6 +53,12 @@ export class UsedEntries {
     else this.nexts[before] = next
   }
 
+  /** No entry is valid any more. */
+  clear(): void {
+    this.count = 0
+    this.heads.fill(NONE)
+  }
+
   /** First of the entries among which those with this `extra` are, or -1. */
   first(extra: number): number {
     return this.heads[this.chainOf(extra)] as number

@@ -38,6 +38,8 @@ export const TLB_WORDS_PER_ENTRY = 8
 export const TlbWord = { page: 0, pageHigh: 4, context: 8, asid: 12, pfn: 16, shifts: 20, extra: 24 } as const
 export const TLB_DEFAULT_ENTRIES = 256
 export const TLB_VALID: number = 1 << 20
+/** A TLB that holds less than this part of what it could is emptied entry by entry. */
+const SPARSE = 16
 /** Larger TLBs list what they hold; smaller ones are looked through. */
 const LISTED_FROM = 512
 /** In place of an ASID. */
@@ -45,6 +47,7 @@ export const TLB_GLOBAL = -1
 const GLOBAL: number = TLB_GLOBAL
 const MMU_INDEX_SHIFT = 16
 const VMID_MASK = 0xffff
+const MIXED = -1
 const PAGE_HIGH = 2 ** 32
 
 export interface TlbOptions {
@@ -95,6 +98,8 @@ export class Tlb {
   private pieces = 0
   /** The same for leaves under `extra`. */
   private extraPieces = 0
+  /** VMID of all valid entries, or `MIXED`. */
+  private onlyVmid = 0
   private readonly used: UsedEntries | null
 
   /** @throws KernelError EINVAL for sizes that are no powers of two, or a buffer that does not hold the entries */
@@ -177,6 +182,9 @@ export class Tlb {
 
   /** Counts an entry that generated code has written (R6). */
   adopt(index: number): void {
+    const vmid = this.vmidAt(index)
+    if (this.valid === 0) this.onlyVmid = vmid
+    else if (this.onlyVmid !== vmid) this.onlyVmid = MIXED
     this.valid++
     this.used?.add(index, this.extraAt(index))
     if (this.extraShiftAt(index) !== 0) this.extraPieces++
@@ -256,6 +264,10 @@ export class Tlb {
 
   flushAll(): number {
     this.stats.flushes++
+    return this.removeAll()
+  }
+
+  private removeAll(): number {
     const removed = this.valid
     if (removed === 0) return 0
     this.clearWords()
@@ -352,6 +364,7 @@ export class Tlb {
   private flushMatching(asid: number, vmid: number): number {
     let removed = 0
     this.stats.flushes++
+    if (asid === ANY && (vmid === ANY || vmid === this.onlyVmid)) return this.removeAll()
     for (let place = this.places() - 1; this.valid > 0 && place >= 0; place--) {
       const index = this.indexAt(place)
       if (!this.isValid(index) || !this.inContext(index, asid, vmid)) continue
@@ -386,14 +399,15 @@ export class Tlb {
 
   private clearWords(): void {
     const { used } = this
-    if (used === null) {
+    if (used === null || used.count * SPARSE > this.entries) {
       this.words.fill(0)
+      used?.clear()
       return
     }
     while (used.count > 0) {
-      const at = (used.indexes[used.count - 1] as number) * TLB_WORDS_PER_ENTRY
-      for (let word = 0; word < TLB_WORDS_PER_ENTRY; word++) this.words[at + word] = 0
-      used.remove(used.indexes[used.count - 1] as number)
+      const index = used.indexes[used.count - 1] as number
+      this.wipe(index)
+      used.remove(index)
     }
   }
 
@@ -401,13 +415,20 @@ export class Tlb {
     return (asid === ANY || this.asidAt(index) === asid) && (vmid === ANY || this.vmidAt(index) === vmid)
   }
 
+  private wipe(index: number): void {
+    const at = index * (TLB_WORDS_PER_ENTRY / 2)
+    this.floats[at] = 0
+    this.floats[at + 1] = 0
+    this.floats[at + 2] = 0
+    this.floats[at + 3] = 0
+  }
+
   private clear(index: number): void {
-    const at = index * TLB_WORDS_PER_ENTRY
     if (this.listener !== null) this.listener.droppedPage(this.pageAt(index))
     if (this.leafShiftAt(index) !== 0) this.pieces--
     if (this.extraShiftAt(index) !== 0) this.extraPieces--
     this.used?.remove(index)
-    for (let word = 0; word < TLB_WORDS_PER_ENTRY; word++) this.words[at + word] = 0
+    this.wipe(index)
     this.valid--
   }
 

@@ -60,13 +60,18 @@ export class ShadowSync {
     for (const page of this.vm.pages.shadowing(frame)) {
       if (page.unsync) continue
       if (!isWrite) return false
-      page.unsync = true
-      this.unsync.add(page)
-      this.vm.stats.unsynced++
-      const { trace, id } = this.vm
-      if (trace.on) trace.emit({ name: 'kvm_mmu_unsync_page', vm: id, pfn: page.pfn, gfn: page.gfn })
+      this.markUnsync(page)
     }
     return true
+  }
+
+  /** The guest may write under the page from here on (kvm_unsync_page). */
+  markUnsync(page: MmuPage): void {
+    page.unsync = true
+    this.unsync.add(page)
+    this.vm.stats.unsynced++
+    const { trace, id } = this.vm
+    if (trace.on) trace.emit({ name: 'kvm_mmu_unsync_page', vm: id, pfn: page.pfn, gfn: page.gfn })
   }
 
   /** Compares every page that is out of sync with its table again. Waits for vCPUs. */

@@ -6,7 +6,8 @@
  *  kvm_mmu_zap_spte: gfn=0x80000 pfn=0xd    |
  *                                           | kvm_page_fault: gvn=0x80000
  * ```
- * R1 A text that is wider than its column goes on in the next line, between words, two blanks further in.
+ * R1 A text that is wider than its column goes on in the next line, between words, two blanks further in; a word that is
+ *    wider goes on behind an underscore.
  * R2 What a run has only one of (one mm, one VM, one vCPU) is said once, above the columns, and not in every step.
  */
 import type { RecordedEvent, Violation } from '../check/index.ts'
@@ -35,15 +36,30 @@ const IDENTITIES = [
   'blockable',
 ] as const
 
-function wrap(text: string, width: number): string[] {
+/** A word, broken behind underscores where it is too wide. */
+function piecesOf(word: string, width: number): string[] {
+  const pieces: string[] = []
+  let rest = word
+  while (rest.length > width) {
+    const at = rest.lastIndexOf('_', width - 1)
+    if (at <= 0) break
+    pieces.push(rest.slice(0, at + 1))
+    rest = rest.slice(at + 1)
+  }
+  return [...pieces, rest]
+}
+
+function wrapInColumn(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
-    const longer = line === '' ? word : `${line} ${word}`
-    if (longer.length <= width || line === '') line = longer
-    else {
-      lines.push(line)
-      line = `  ${word}`
+    for (const [at, piece] of piecesOf(word, width - 2).entries()) {
+      const longer = line === '' ? piece : `${line} ${piece}`
+      if (line === '' || (at === 0 && longer.length <= width)) line = longer
+      else {
+        lines.push(line)
+        line = `  ${piece}`
+      }
     }
   }
   lines.push(line)
@@ -98,13 +114,13 @@ export function columnLines(
   ]
   for (const [index, step] of steps.entries()) {
     const column = names.indexOf(step.stamp.task)
-    for (const [at, text] of wrap(withoutCommon(step, common), each).entries()) {
+    for (const [at, text] of wrapInColumn(withoutCommon(step, common), each).entries()) {
       lines.push(`${at === 0 ? String(index + 1).padStart(4) : '    '} ${row(column, text)}`)
     }
   }
   if (common.size > 0) {
     const said = eventText({ name: 'all', ...Object.fromEntries(common) } as unknown as RecordedEvent['event'])
-    lines.unshift(said.replace('all:', 'in every step:'))
+    lines.unshift(...wrapInColumn(said.replace('all:', 'in every step:'), options.width ?? WIDTH))
   }
   if (violation === null) return lines
   const page = describePage(violation.page)
@@ -113,7 +129,10 @@ export function columnLines(
   return [
     ...lines,
     `${violation.invariant} violated: ${INVARIANT_TEXT[violation.invariant]}`,
-    ...violation.what.split('\n').map((text) => `  ${text}`),
+    ...violation.what
+      .replace(`${violation.invariant}: `, '')
+      .split('\n')
+      .map((text) => `  ${text}`),
     ...(page === '' ? [] : [`  page: ${page}`]),
     ...(violation.task === '' ? [] : [`  running: task ${violation.task}`]),
   ]

@@ -1,4 +1,5 @@
 /** view: events and states as plain text. */
+export { changeLines } from './change.ts'
 export { columnLines } from './columns.ts'
 export { coverageLines } from './coverage.ts'
 export type { ScenarioCoverage } from './coverage.ts'
@@ -29,3 +30,4 @@ export {
   verdictLine,
   violationLines,
 } from './report.ts'
+export { wrap } from './wrap.ts'

@@ -316,3 +316,25 @@ test('what a bounded search has left is estimated from where it is in its tree',
   t.true(half > schedules / 3 && half < schedules * 3, `${half} estimated half-way, ${schedules} made`)
   t.is(partExplored([{ kind: 'next', count: 2, unfair: 0, choice: 1, from: 'a', to: 'b' }], 0), 0.5)
 })
+
+test('a hunt with pct changes priorities all along a run, even if the default run is short', async (t) => {
+  const state = { isHalfDone: false }
+  const scenario = defineScenario({
+    name: 'quick-and-slow',
+    what: 'the first task ends before the second has begun',
+    invariants: ['I7'],
+    world: { vm: null, pages: 1 },
+    tasks: {
+      quick: async () => {
+        if (state.isHalfDone) throw new KernelBug('it came in between', 'I7')
+      },
+      slow: async ({ kernel: { sched } }) => {
+        for (let at = 0; at < 40; at++) {
+          state.isHalfDone = at === 20
+          if (sched.contended) await sched.point(state, 'w', 'on its way')
+        }
+      },
+    },
+  })
+  t.not((await hunt(scenario, { schedules: 400, depth: 2 })).found, null)
+})

@@ -45,6 +45,17 @@ class WaitsForAll extends SrcuTiny {
   }
 }
 
+test('with eight processes an SRCU that does not wait is found by the interleaving that it should prevent', async (t) => {
+  const litmus = named('C-SRCU-82-A')
+  const right = await runLitmus(litmus, 'classic', { schedules: 5 })
+  t.is(right.wrong, null)
+  const weak = await runLitmus(litmus, 'tiny', {
+    schedules: 1,
+    make: (_kind, sched, name) => new NeverWaits(sched, { name }),
+  })
+  t.regex(weak.wrong ?? '', /was shown, and cannot be/)
+})
+
 test('a grace period that does not wait, and one that waits for too much', async (t) => {
   const weak = await runLitmus(named('C-srcu-nest-2'), 'tiny', {
     make: (_kind, sched, name) => new NeverWaits(sched, { name }),

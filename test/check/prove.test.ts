@@ -112,6 +112,14 @@ test('a fair cycle is a livelock, and its schedule goes round natively until it 
   t.is(run.violation?.invariant, 'I11')
 })
 
+test('a livelock that needs no preemption is found within any bound', async (t) => {
+  const { found } = await prove(lowered.small['livelock']!, { bound: 0 })
+  t.is(checks.violationOf(found!.failure)?.invariant, 'I11')
+  const run = await small['livelock']!.run(replay(decodeSchedule(found!.schedule)))
+  t.is(run.violation?.invariant, 'I11')
+  t.true((await prove(lowered.small['waiting']!, { bound: 1 })).complete)
+})
+
 test('a cycle in which somebody is passed over for ever is none', async (t) => {
   t.true((await prove(lowered.small['waiting']!)).complete)
 })
@@ -147,6 +155,19 @@ test('a state in words says in what two states differ', async (t) => {
     lines.some((line) => line.endsWith('.up: 1, 0')),
     lines.join('\n'),
   )
+})
+
+test('why there are so many states: what differs where all tasks stand at the same places', async (t) => {
+  const { states, groups, largest } = await checks.whyStates(shipped('pfncache-vs-memslot-delete'), { most: Infinity })
+  t.true(groups < states)
+  t.is(
+    largest.reduce((sum, group) => sum + group.states, 0),
+    states,
+  )
+  for (const group of largest) {
+    t.is(group.differing.length > 0, group.states > 1)
+    t.true(group.differing.every(({ count, values }) => count > 1 && values.length > 1))
+  }
 })
 
 test('a native build cannot be proved, and says so', async (t) => {

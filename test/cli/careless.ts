@@ -37,10 +37,29 @@ const hooked = (name: string, hook: (world: World, own: () => MmuNotifier) => Pr
 
 let runs = 0
 
+const nothing = async (): Promise<void> => undefined
+
 export const scenarios: readonly Scenario[] = [
   careless('foreign', async () => setTimeout(1)),
   careless('endless', async ({ kernel }) => {
     for (;;) await kernel.sched.yieldNow()
+  }),
+  careless('hangs', async ({ kernel }) => {
+    let turns = 0
+    while (kernel.sched.now >= 0) turns++
+    if (turns === 0) await kernel.sched.yieldNow()
+  }),
+  careless('hangs-late', async ({ kernel, mm }) => {
+    const { users } = mm
+    // Never in the first schedule, in which this task comes first.
+    if (kernel.sched.choose(2, 'hang') === 1) while (mm.users === users);
+  }),
+  careless('hangs-in-promises', async ({ kernel }) => {
+    outer: for (;;)
+      for (; kernel.sched.now >= 0;) {
+        await nothing()
+        continue outer
+      }
   }),
   careless('throws', () => {
     throw new TypeError('the client is broken')

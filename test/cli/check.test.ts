@@ -175,6 +175,23 @@ test('Ctrl-C ends a check with the verdict so far, with workers and without', as
   }
 })
 
+test('--why-states names the values that differ between states of the same places', async (t) => {
+  const { code, out } = await umbra(['check', 'pfncache-vs-memslot-delete-shadow', '--why-states'])
+  t.is(code, 0)
+  t.regex(out, /^pfncache-vs-memslot-delete-shadow: \d+ states, the tasks at \d+ combinations of places\n/)
+  t.regex(out, /\n {2}\d+ states with\n(?: {4}\w+: .*\n)+ {2}differ in\n {4}\S.*: .*, .*\n/)
+  const few = await umbra(['check', 'unmap-vs-fault', '--why-states', '--states', '20', '--json'])
+  t.is(few.code, 3)
+  const [first] = objects(few.out)
+  t.like(first, { type: 'why-states', scenario: 'unmap-vs-fault', states: 21, complete: false })
+})
+
+test('Ctrl-C ends a proof with the states so far', async (t) => {
+  const { code, out } = await interrupted(['check', clean!, 'unmap-vs-fault', '--states', '1M'])
+  t.is(code, 3, out)
+  t.regex(out, /\nunmap-vs-fault +no (violation in \d+ (states?|schedules?)|schedule).*\(stopped\)\n/)
+})
+
 test('progress on a terminal: rate, and an estimate of what is left; none elsewhere', async (t) => {
   const args = ['check', 'unmap-vs-fault', '--policy', 'pct', '--schedules', '80']
   t.regex((await umbra(args, true)).err, /\[1\/1\] unmap-vs-fault: \d+ schedules?, \d+ a second, about \d+ left \(/)
@@ -182,6 +199,10 @@ test('progress on a terminal: rate, and an estimate of what is left; none elsewh
   t.is(progressText('[1/2]', 500, 1000, 2000), '[1/2] 500 schedules, 250 a second, about 1,000 left (4 s)')
   t.is(progressText('[1/2]', 500, Infinity, 2000), '[1/2] 500 schedules, 250 a second')
   t.is(proofText('[3/6]', 1200, 2, 3, 4000), '[3/6] 1,200 states, about 3 proofs left (6 s)')
+  const proof = { states: 900, depth: 44, milliseconds: 500 }
+  t.is(proofText('[6/6] x:', 2100, 5, 0, 4000, proof), '[6/6] x: 900 states so far, 1,800 a second, depth 44')
+  const { err } = await umbra(['check', 'mmap-fixed-vs-warm'], true)
+  t.regex(err, /\[1\/\d\] mmap-fixed-vs-warm: [\d,]+ states so far, [\d,]+ a second, depth \d+/)
 })
 
 test('what is left: hunts as planned, trees that have not begun as the mean of those that have ended', (t) => {

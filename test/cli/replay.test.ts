@@ -74,12 +74,14 @@ test('a file and a line repeat the run; another trace ends with 4 and the step t
   const again = await umbra('replay', path)
   t.is(again.code, 1, again.err)
   t.is(timeline(again.out), timeline(report.out))
+  t.is(again.err, '')
   t.is((await umbra('replay', ...command)).code, 1)
-  const changed = { ...file, digest: '00000000', timeline: structuredClone(file.timeline) }
+  const changed = { ...file, code: '0000', digest: '00000000', timeline: structuredClone(file.timeline) }
   ;(changed.timeline[20]!.event as { name: string }).name = 'something_else'
   writeFileSync(path, JSON.stringify(changed))
   const other = await umbra('replay', path)
   t.is(other.code, 4)
+  t.regex(other.err, /^umbra: '.*' was recorded with other code than this: the run may be another one\n$/)
   t.regex(other.out, /^DIVERGED: .*00000000; step 21 was \S+: .*something_else.* and is /m)
 })
 

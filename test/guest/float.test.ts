@@ -2,7 +2,7 @@
 import test from 'ava'
 import { Random } from '../../src/base/index.ts'
 import { Native, nativeMissing } from './float/native.ts'
-import { wasmBench } from './float/fast.ts'
+import { translatorBench, wasmBench } from './float/fast.ts'
 import { difference, makeRecords, referenceBench, runHere, runUnderQemu, segments } from './float/program.ts'
 import { qemuMissing } from './hart/differential/qemu-machine.ts'
 
@@ -12,7 +12,7 @@ const COUNT = Number(process.env['UMBRA_COUNT'] ?? (LONG ? 200_000 : 5000))
 const SEED = Number(process.env['UMBRA_SEED'] ?? 1)
 const BATCH = 500_000
 /** The engines that are compared. */
-const BENCHES = { reference: referenceBench, interpreter: wasmBench } as const
+const BENCHES = { reference: referenceBench, interpreter: wasmBench, translator: translatorBench } as const
 
 const missing = qemuMissing()
 const oracle = missing === undefined ? test : test.skip

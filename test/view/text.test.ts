@@ -5,6 +5,7 @@ import {
   TRACE_HEADER,
   bar,
   bytesText,
+  changeLines,
   columnLines,
   countText,
   curveLines,
@@ -250,6 +251,35 @@ test('a text that is wider than its column goes on in the next line', (t) => {
   const lines = columnLines([{ event, stamp: at('a') }], ['a', 'b'], null, { width: 58 })
   t.true(lines.every((line) => line.length <= 70))
   t.true(lines.some((line) => /^ +1 mm_page_alloc/.test(line)))
+})
+
+test('a word that is wider than its column goes on behind an underscore', (t) => {
+  const event: TraceEvent = { name: 'mmu_notifier_unregister_begin', mm: 1, notifier: 1, client: 'kvm' }
+  const other: TraceEvent = { name: 'mmu_notifier_unregister_begin', mm: 2, notifier: 2, client: 'b' }
+  const lines = columnLines(
+    [event, other].map((each) => ({ event: each, stamp: at('a') })),
+    ['a', 'b'],
+    null,
+    { width: 50 },
+  )
+  t.true(lines.some((line) => /^ +1 mmu_notifier_ /.test(line)))
+  t.true(lines.some((line) => /^ {7}unregister_begin:/.test(line)))
+})
+
+const plain = (text: string): string => text
+
+test('what a repair changed stands in two columns where they fit, and is a diff where they do not', (t) => {
+  const heads = ['bug', 'repaired'] as const
+  const wide = changeLines(['lock()', 'del()'], ['lock()', 'del_init()', 'free()'], { width: 40, heads, paint: plain })
+  t.deepEqual(wide, [
+    'bug    | repaired',
+    '-------+-----------',
+    'lock() | lock()',
+    'del()  | del_init()',
+    '       | free()',
+  ])
+  const narrow = changeLines(['lock()', 'del()'], ['lock()', 'del_init()'], { width: 16, heads, paint: plain })
+  t.deepEqual(narrow, ['- bug   + repaired', '  lock()', '- del()', '+ del_init()'])
 })
 
 test('a curve rises from its least point to its largest', (t) => {

@@ -27,9 +27,9 @@ export class Coverage {
       run: async (policy, options = {}) => {
         const run = await scenario.run(this.orders.watch(policy), {
           ...options,
-          observe: (event, stamp, kernel, number) => {
-            this.work.observe(event, stamp)
-            options.observe?.(event, stamp, kernel, number)
+          observe: (seen, world, step) => {
+            if (seen !== null) this.work.observe(seen.event, seen.stamp)
+            options.observe?.(seen, world, step)
           },
         })
         this.orders.runEnded()

@@ -2,8 +2,10 @@
  * Hunting: many runs of a scenario, each under another seed, until one of them breaks an invariant.
  *
  * R1 The n-th schedule of a hunt depends on the seed and on n alone.
- * R2 Schedule 0 of a hunt with pct takes every default: it tells how many switch points a run has. A hunt that begins
- *    later makes that run as well, and does not count it.
+ * R2 Schedule 0 of a hunt with pct takes every default.
+ * R3 PCT spreads its changes over the switch points that the tasks have when each of them meets another that could run. A
+ *    run with defaults alone would tell little where a task that comes first ends soon. Runs that only tell it are not
+ *    counted.
  */
 import { bounded, pct, random } from '../../sched/index.ts'
 import type { Policy } from '../../sched/index.ts'
@@ -24,6 +26,8 @@ export interface SearchOptions {
    * @param left an estimate of the runs still to be made, where it takes one
    */
   readonly onRun?: (schedules: number, left?: () => number) => void
+  /** Told now and then how far a search over states is: how many so far, and how many lie on the path to the present one. */
+  readonly onStates?: (states: number, depth: number) => void
 }
 
 export interface HuntOptions extends SearchOptions {
@@ -61,21 +65,27 @@ function policyOf(options: HuntOptions, index: number, length: number): Policy {
   return pct(seed, depth === 0 ? 2 + (index % 3) : depth, length)
 }
 
+/** Switch points of all tasks, roughly: each of them in turn goes first, while the others are ready. */
+export async function switchPoints(scenario: Scenario, parts: WorldParts = {}): Promise<number> {
+  let points = 0
+  for (let first = 0; first < scenario.tasks.length; first++) {
+    const policy = bounded([first])
+    await scenario.run(policy, { parts })
+    points += policy.taken.length
+  }
+  return points
+}
+
 /** Runs the scenario until a run breaks something, the schedules are used up, or `stop` says so. */
 export async function hunt(scenario: Scenario, options: HuntOptions = {}): Promise<SearchResult> {
   const { first = 0, parts = {}, schedules: most = 1000 } = options
+  const isPct = options.policy !== 'random'
   let schedules = 0
   let length = 0
-  if (first > 0 && options.policy !== 'random') {
-    const measuring = bounded()
-    await scenario.run(measuring, { parts })
-    length = measuring.taken.length
-  }
   while (schedules < most && options.stop?.() !== true) {
     const index = first + schedules
-    const measuring = index === 0 && options.policy !== 'random' ? bounded() : null
-    const run = await scenario.run(measuring ?? policyOf(options, index, length), { parts })
-    if (measuring !== null) length = measuring.taken.length
+    if (isPct && index > 0 && length === 0) length = await switchPoints(scenario, parts)
+    const run = await scenario.run(isPct && index === 0 ? bounded() : policyOf(options, index, length), { parts })
     schedules++
     options.onRun?.(schedules)
     if (findingOf(run) !== null) return { schedules, found: run, complete: false }

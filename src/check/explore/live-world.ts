@@ -5,8 +5,9 @@
  * R2 A step is one answer and what follows, up to the next moment at which there is more than one possibility, or at
  *    which all tasks of the scenario have ended.
  */
-import { KernelError } from '../../base/index.ts'
+import { KernelError, pfn } from '../../base/index.ts'
 import { TaskHandle } from '../frames/park.ts'
+import type { Frame } from '../frames/runtime.ts'
 import { Snapshots } from '../frames/snapshots.ts'
 import { tracker } from '../frames/touched.ts'
 import type { Footprint } from '../frames/touched.ts'
@@ -89,7 +90,6 @@ export class LiveWorld {
     const { sched } = run.kernel
     while (!policy.hasEnded && sched.candidates.length === 1 && run.progress.left !== 0) sched.answer(0)
     const world = new LiveWorld(run, policy, names)
-    world.snapshots.begin()
     return world
   }
 
@@ -162,6 +162,21 @@ export class LiveWorld {
       policy.failure = failure
       return 'failed'
     }
+  }
+
+  /** The living tasks, with the innermost frame in which each waits; null: it has not begun. */
+  chains(): readonly { readonly task: string; readonly leaf: Frame | null }[] {
+    return this.sched
+      .livingTasks()
+      .map(({ name, handle }) => ({ task: name, leaf: (handle as object as TaskHandle).leaf }))
+  }
+
+  /** What tells the contents of each frame of memory. */
+  frameDigests(): readonly string[] {
+    const { memory } = this.run.kernel
+    return Array.from({ length: memory.frames }, (_, frame) =>
+      ([0, 1] as const).map((half) => memory.frameDigest(pfn(frame), half).toString(16)).join(''),
+    )
   }
 
   /** What the last step did. */

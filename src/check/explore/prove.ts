@@ -18,7 +18,7 @@ import { Names } from '../frames/state-hash.ts'
 import type { Scenario } from '../scenario.ts'
 import type { WorldParts } from '../world.ts'
 import { LiveWorld } from './live-world.ts'
-import type { TakenValue } from './live-world.ts'
+import type { StepEnd, TakenValue } from './live-world.ts'
 import { SleepSets, bitOf } from './sleep-sets.ts'
 import type { Sleepers } from './sleep-sets.ts'
 import { StateGraph } from './state-graph.ts'
@@ -33,8 +33,10 @@ export interface ProveOptions {
   readonly states?: number
   /** Asked now and then: true ends the search. */
   readonly stop?: () => boolean
-  /** Told now and then. */
-  readonly onStates?: (states: number) => void
+  /** Told now and then: states so far, and those on the path to the present one. */
+  readonly onStates?: (states: number, depth: number) => void
+  /** Shown each new state, while the world stands there. It may look, not change. */
+  readonly onNew?: (world: LiveWorld) => void
   /**
    * `snapshots` restores states; `replay` repeats the run up to them in a new world each time; `sleep` restores them, and
    * takes of two steps that are independent by what they touch one order only: it needs the watched build, and no bound.
@@ -95,6 +97,13 @@ interface Taken {
   readonly plan: readonly number[]
 }
 
+/** The step that led to a state first. By who made it: the order of those that can run is no part of a state. */
+interface Reached {
+  readonly from: number
+  readonly pid: number
+  readonly plan: readonly number[]
+}
+
 /** The next plan for the open choices of a step, or null when all were tried. */
 function nextValues(taken: readonly TakenValue[]): readonly number[] | null {
   for (let at = taken.length - 1; at >= 0; at--) {
@@ -113,7 +122,7 @@ class Search {
   /** With a bound: the fewest preemptions with which a state was reached. */
   private spent: Int32Array = new Int32Array(1024)
   /** How each state was reached first. */
-  private readonly reached: { readonly from: number; readonly taken: Taken | null }[] = []
+  private readonly reached: Reached[] = []
   /** Steps that made open choices, by their states. */
   private readonly plans = new Map<string, readonly number[]>()
   private readonly path: Level[] = []
@@ -144,7 +153,7 @@ class Search {
       if (this.table.size > states) return this.result(false)
       if (this.steps % TURN === 0) {
         await hostTurn()
-        onStates?.(this.table.size)
+        onStates?.(this.table.size, this.path.length)
         if (stop?.() === true) return this.result(false)
       }
       if (!isThere) this.goTo(level)
@@ -152,7 +161,7 @@ class Search {
       if (end === 'failed') return this.result(false, this.world.failure)
       isThere = end === 'entered'
     }
-    const round = this.options.bound === undefined ? this.graph.livelock(this.table.size) : null
+    const round = this.graph.livelock(this.table.size)
     if (round === null) return this.result(true)
     this.goRound(round)
     return this.result(false, new KernelBug('livelock: these tasks can go round for ever, each in its turn', 'I11'))
@@ -171,7 +180,8 @@ class Search {
     this.transitions++
     this.steps++
     const { answer, plan, state } = level
-    const spent = level.spent + costOf(level)
+    const pid = level.runners[answer]!
+    const cost = costOf(level)
     level.taken = { answer, plan }
     const end = world.step(answer, plan)
     const values = world.values.map(({ choice }) => choice)
@@ -180,18 +190,18 @@ class Search {
     level.plan = next ?? []
     if (end === 'failed') return 'failed'
     if (end === 'ended') return 'known'
-    const isNew = this.enter(spent)
+    const isNew = this.enter(level.spent + cost)
     const to = this.table.last
-    if (this.sleep !== null && values.length === 0) this.learn(this.sleep, level, answer, isNew)
-    this.graph.add({ from: state, to, answer }, world.ran, world.stopped)
-    if (values.length > 0) this.plans.set(`${state} ${to} ${answer}`, values)
+    if (this.sleep !== null && values.length === 0) this.learn(this.sleep, level, pid, isNew)
+    if (cost === 0 || this.options.bound === undefined)
+      this.graph.add({ from: state, to, pid }, world.ran, world.stopped)
+    if (values.length > 0) this.plans.set(`${state} ${to} ${pid}`, values)
     return isNew ? 'entered' : 'known'
   }
 
   /** A step is known; at a new state, others are by it. */
-  private learn(sleep: SleepSets, level: Level, answer: number, isNew: boolean): void {
+  private learn(sleep: SleepSets, level: Level, pid: number, isNew: boolean): void {
     const { last: to } = this.table
-    const pid = level.runners[answer]!
     const footprint = this.world.footprint()
     const goesOn = this.world.runners.includes(pid)
     if ((level.asleep & bitOf(pid)) !== 0) {
@@ -210,8 +220,7 @@ class Search {
       for (const other of next.known.keys()) {
         next.asleep |= bitOf(other)
         if (this.options.verify === true) continue
-        const end = { from: to, to: sleep.endOf(to, other)!, answer: next.runners.indexOf(other) }
-        this.graph.add(end, bitOf(other), ~able)
+        this.graph.add({ from: to, to: sleep.endOf(to, other)!, pid: other }, bitOf(other), ~able)
         this.transitions++
       }
     }
@@ -230,7 +239,9 @@ class Search {
     if (isNew) {
       if (state === this.spent.length) this.spent = grown(this.spent)
       const last = path.at(-1)
-      this.reached.push({ from: last?.state ?? -1, taken: last?.taken ?? null })
+      const { answer, plan } = last?.taken ?? { answer: 0, plan: [] }
+      this.options.onNew?.(world)
+      this.reached.push({ from: last?.state ?? -1, pid: last?.runners[answer] ?? 0, plan })
     } else if (bound !== undefined && spent < this.spent[state]!) isNew = true
     if (!isNew) return false
     this.spent[state] = spent
@@ -254,20 +265,16 @@ class Search {
 
   /** Runs to a cycle, and round it until the run counts as endless. */
   private goRound(round: readonly Step[]): void {
-    const way: Taken[] = []
-    for (let state = round[0]!.from; state > 0;) {
-      const { from, taken } = this.reached[state]!
-      way.push(taken!)
-      state = from
-    }
-    this.world = this.newWorld()
-    for (const { answer, plan } of way.toReversed()) this.world.step(answer, plan)
-    const events = this.world.countEvents()
+    const way: Reached[] = []
+    for (let state = round[0]!.from; state > 0; state = way.at(-1)!.from) way.push(this.reached[state]!)
+    const world = this.newWorld()
+    this.world = world
+    const step = (pid: number, plan: readonly number[]): StepEnd => world.step(world.runners.indexOf(pid), plan)
+    for (const { pid, plan } of way.toReversed()) step(pid, plan)
+    const events = world.countEvents()
     while (events() < ENDLESS) {
       const before = events()
-      for (const { from, to, answer } of round) {
-        this.world.step(answer, this.plans.get(`${from} ${to} ${answer}`) ?? [])
-      }
+      for (const { from, to, pid } of round) step(pid, this.plans.get(`${from} ${to} ${pid}`) ?? [])
       if (events() === before) return
     }
   }

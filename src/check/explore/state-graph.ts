@@ -5,6 +5,8 @@
  * a livelock when every task runs in it or is stopped in it now and then: nobody who could go on is passed over for ever.
  * A state from which no end can be reached leads into such a component.
  *
+ * With a bound only steps without a preemption are edges: an endless run has no more preemptions from some state on.
+ *
  * R1 Tasks are bits of a mask. Steps that end the run are no edges.
  */
 import { grown } from './state-table.ts'
@@ -12,7 +14,8 @@ import { grown } from './state-table.ts'
 export interface Step {
   readonly from: number
   readonly to: number
-  readonly answer: number
+  /** Who begins it. */
+  readonly pid: number
 }
 
 const NONE = -1
@@ -21,7 +24,7 @@ export class StateGraph {
   private count = 0
   private from: Int32Array = new Int32Array(1024)
   private to: Int32Array = new Int32Array(1024)
-  private answer: Int32Array = new Int32Array(1024)
+  private pid: Int32Array = new Int32Array(1024)
   private ran: Int32Array = new Int32Array(1024)
   private stopped: Int32Array = new Int32Array(1024)
 
@@ -35,13 +38,13 @@ export class StateGraph {
     if (at === this.from.length) {
       this.from = grown(this.from)
       this.to = grown(this.to)
-      this.answer = grown(this.answer)
+      this.pid = grown(this.pid)
       this.ran = grown(this.ran)
       this.stopped = grown(this.stopped)
     }
     this.from[at] = step.from
     this.to[at] = step.to
-    this.answer[at] = step.answer
+    this.pid[at] = step.pid
     this.ran[at] = ran
     this.stopped[at] = stopped
   }
@@ -138,7 +141,7 @@ export class StateGraph {
               up = this.from[by.get(up)!]!
             }
             for (const each of back.toReversed()) {
-              walk.push({ from: this.from[each]!, to: this.to[each]!, answer: this.answer[each]! })
+              walk.push({ from: this.from[each]!, to: this.to[each]!, pid: this.pid[each]! })
             }
             return to
           }

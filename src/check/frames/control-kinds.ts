@@ -27,15 +27,17 @@ export const frameParts: KindParts<Frame, FrameValues> = {
   isSame(frame, values) {
     if (frame.pc !== values.pc || frame.state !== values.state || frame.value !== values.value) return false
     if (frame.parent !== values.parent) return false
-    const { locals } = values
-    if (locals.length === 0) return true
-    const live = values.site.live[values.pc]!
+    const { site, pc, locals } = values
+    if (locals.length === 0 || (!frame.hasRun && !site.shared)) return true
+    const live = site.live[pc]!
     frame.readLocals(scratch)
     for (let at = 0; at < live.length; at++) if (scratch[live[at]!] !== locals[live[at]!]) return false
+    frame.hasRun = false
     return true
   },
   copy(frame) {
     const { site, pc, state, value, parent } = frame
+    frame.hasRun = false
     const locals = liveOf(frame).length > 0 ? frame.locals() : NO_VALUES
     return { site, pc, state, value, parent, locals }
   },
@@ -56,6 +58,7 @@ export const frameParts: KindParts<Frame, FrameValues> = {
     frame.state = state
     frame.value = value
     frame.parent = parent
+    frame.hasRun = false
     frame.send(undefined, false)
     if (locals.length > 0) frame.setLocals(locals)
   },

@@ -10,17 +10,18 @@ import type { Shape } from './shapes.ts'
 
 type Parts = KindParts<object, unknown>
 
-/** By their text: a process compiles each once. */
+/** A process compiles each once. */
 const compiled = new Map<string, Parts>()
 
 /** The kind of a shape with named fields. */
 export function fieldKind(shape: Shape): Kind {
-  const text = textOf(shape)
-  let parts = compiled.get(text)
+  const { name, fields, written, aside } = shape
+  const key = [name, fields, written, aside].join(' ; ')
+  let parts = compiled.get(key)
   if (parts === undefined) {
     // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- names of fields, quoted, and nothing else
-    parts = new Function(text)() as Parts
-    compiled.set(text, parts)
+    parts = new Function(textOf(shape))() as Parts
+    compiled.set(key, parts)
   }
   return new Kind(shape, parts)
 }

@@ -1,4 +1,4 @@
-/** How arrays, Maps, Sets and typed arrays are read. */
+/** How arrays, Maps and Sets are read. */
 import type { KindParts } from './cell.ts'
 import type { Reading } from './cell.ts'
 
@@ -44,11 +44,7 @@ export const mapParts: KindParts<Map<unknown, unknown>, Values> = {
 }
 
 function isSameMap(map: ReadonlyMap<unknown, unknown>, entries: Values): boolean {
-  if (map.size * 2 !== entries.length) return false
-  if (entries.length === 0) return true
-  let at = 0
-  for (const [key, value] of map) if (key !== entries[at++] || value !== entries[at++]) return false
-  return true
+  return map.size * 2 === entries.length && (entries.length === 0 || comparison.isSameMap(map, entries))
 }
 
 export const setParts: KindParts<Set<unknown>, Values> = {
@@ -63,36 +59,39 @@ export const setParts: KindParts<Set<unknown>, Values> = {
 }
 
 function isSameSet(set: ReadonlySet<unknown>, entries: Values): boolean {
-  if (set.size !== entries.length) return false
-  if (entries.length === 0) return true
-  let at = 0
-  for (const entry of set) if (entry !== entries[at++]) return false
-  return true
+  return set.size === entries.length && (entries.length === 0 || comparison.isSameSet(set, entries))
 }
 
-export type Words = Int32Array | Uint32Array | Uint8Array | Float64Array
-type View = Int32Array | Uint8Array
+/** Goes through entries without making an iterator, or an array for each. */
+class Comparison {
+  private entries: Values = []
+  private at = 0
+  private isSame = true
+  private readonly takeEntry = (value: unknown, key: unknown): void => {
+    if (this.entries[this.at++] !== key || this.entries[this.at++] !== value) this.isSame = false
+  }
+  private readonly takeKey = (key: unknown): void => {
+    if (this.entries[this.at++] !== key) this.isSame = false
+  }
 
-/** Any typed array as 32-bit words, so that nearly all are compared in one way; as bytes where it has no whole words. */
-export function viewOf({ buffer, byteOffset, byteLength }: Words): View {
-  const isWhole = ((byteOffset | byteLength) & 3) === 0
-  return isWhole ? new Int32Array(buffer, byteOffset, byteLength >>> 2) : new Uint8Array(buffer, byteOffset, byteLength)
+  /** @param entries as many as the map has */
+  isSameMap(map: ReadonlyMap<unknown, unknown>, entries: Values): boolean {
+    this.begin(entries)
+    map.forEach(this.takeEntry)
+    return this.isSame
+  }
+
+  isSameSet(set: ReadonlySet<unknown>, entries: Values): boolean {
+    this.begin(entries)
+    set.forEach(this.takeKey)
+    return this.isSame
+  }
+
+  private begin(entries: Values): void {
+    this.entries = entries
+    this.at = 0
+    this.isSame = true
+  }
 }
 
-/** Of the views. */
-export const wordsParts: KindParts<View, View> = {
-  isSame(words, copy) {
-    for (let at = 0; at < words.length; at++) if (words[at] !== copy[at]) return false
-    return true
-  },
-  copy: (words) => words.slice(),
-  read(words, reading) {
-    reading.mix(words.length)
-    for (let at = 0; at < words.length; at++) {
-      if (words[at] === 0) continue
-      reading.mix(at)
-      reading.mix(words[at] as number)
-    }
-  },
-  putBack: (words, copy) => words.set(copy),
-}
+const comparison: Comparison = new Comparison()

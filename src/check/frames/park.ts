@@ -73,6 +73,7 @@ function advance(handle: TaskHandle): { readonly failure: unknown } | null {
   running.frame = null
   running.leaf = null
   running.lost = null
+  running.turns = 0
   try {
     const frame = handle.leaf === null ? (handle.body?.() as unknown) : resume(handle.leaf)
     if (!(frame instanceof Frame)) return notLowered(frame)

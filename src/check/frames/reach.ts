@@ -1,5 +1,5 @@
 /** What leads from object to object, by name: for reports of what differs, or cannot be captured. */
-import type { Words } from './list-kinds.ts'
+import type { Words } from './word-kinds.ts'
 import type { TaskHandle } from './park.ts'
 import { placeIn, tagOf } from './runtime.ts'
 import type { Frame } from './runtime.ts'

@@ -37,8 +37,8 @@ export class ForeignAwait extends Error {
   }
 }
 
-/** Copies all locals of a call into a list, or out of one. */
-export type AccessLocals = (values: unknown[], write: boolean) => void
+/** Copies all locals of a call into a list, or out of one; without one, returns a new one. */
+export type AccessLocals = (values: unknown[] | null, write: boolean) => unknown[] | undefined
 
 type FrameState = 'active' | 'returned' | 'threw'
 
@@ -51,6 +51,8 @@ class Running {
   frame: Frame | null = null
   /** A frame that parked in the same step before `leaf`: nobody awaits one of the two. */
   lost: Frame | null = null
+  /** Turns of counted loops in this step. */
+  turns = 0
 }
 
 /** One per process, as the token is: a second one would let two tasks run. */
@@ -61,8 +63,9 @@ export class Frame {
   readonly site: Site
   /** Reads or writes the locals, in the order of the site's names. */
   private readonly access: AccessLocals
-  /** What snapshots know of it. */
+  /** What snapshots know of it, and whether it ran since they looked. */
   cell: object | null = null
+  hasRun = false
   /** The case that runs next; below 0 it only waits for what it will return. */
   pc = 0
   state: FrameState = 'active'
@@ -76,7 +79,7 @@ export class Frame {
   private sent: unknown = undefined
   private sentFailure = false
   private exception: unknown = undefined
-  private readonly settled: (() => void)[] = []
+  private settled: (() => void)[] | null = null
 
   constructor(module: LoweredModule, site: Site, machine: (frame: Frame) => void, access: AccessLocals) {
     this.module = module
@@ -87,9 +90,7 @@ export class Frame {
 
   /** Values of the locals, in the order of the site's names. */
   locals(): unknown[] {
-    const values: unknown[] = []
-    this.access(values, false)
-    return values
+    return this.access(null, false)!
   }
 
   readLocals(into: unknown[]): void {
@@ -195,6 +196,7 @@ export class Frame {
     const { frame } = running
     this.caller = frame
     running.frame = this
+    this.hasRun = true
     this.proceed()
     running.frame = frame
   }
@@ -221,7 +223,7 @@ export class Frame {
       return
     }
     const settle = (): void => (this.state === 'threw' ? reject(this.value) : resolve(this.value))
-    if (this.state === 'active') this.settled.push(settle)
+    if (this.state === 'active') (this.settled ??= []).push(settle)
     else settle()
   }
 
@@ -236,7 +238,7 @@ export class Frame {
   private end(state: FrameState, value: unknown): void {
     this.state = state
     this.value = value
-    for (const settle of this.settled) settle()
+    if (this.settled !== null) for (const settle of this.settled) settle()
   }
 
   private continue(value: unknown, failed: boolean): void {

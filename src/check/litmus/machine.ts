@@ -4,11 +4,12 @@
  * R1 Each step is preceded by a switch point; what SRCU does inside has its own.
  */
 import { KernelBug } from '../../base/index.ts'
-import { createSrcu } from '../../notifier/index.ts'
+import { Rcu, createSrcu } from '../../notifier/index.ts'
 import type { Srcu, SrcuKind } from '../../notifier/index.ts'
 import { Scheduler } from '../../sched/index.ts'
 import type { Decision, Policy, Task } from '../../sched/index.ts'
 import type { Witness } from './oracle.ts'
+import { RCU } from './program.ts'
 import type { Process, Step } from './program.ts'
 
 /** What stands in for an implementation. */
@@ -63,12 +64,45 @@ export class Following implements Policy {
 
 const isProcess = ({ name }: Task): boolean => /^P\d+$/.test(name)
 
+/** What sections and grace periods a test may name. */
+type Domain = Pick<Srcu, 'readLock' | 'readUnlock' | 'downRead' | 'upRead' | 'synchronize'>
+
+/** Plain RCU, whose sections belong to their task. */
+class RcuDomain implements Domain {
+  private readonly rcu: Rcu
+
+  constructor(sched: Scheduler) {
+    this.rcu = new Rcu(sched)
+  }
+
+  async readLock(): Promise<number> {
+    this.rcu.readLock()
+    return 0
+  }
+
+  async readUnlock(): Promise<void> {
+    this.rcu.readUnlock()
+  }
+
+  downRead(): Promise<number> {
+    throw new KernelBug('litmus: a section of rcu ends in the task that began it')
+  }
+
+  upRead(): Promise<void> {
+    return this.readUnlock()
+  }
+
+  synchronize(): Promise<void> {
+    return this.rcu.synchronize()
+  }
+}
+
 /** One run. */
 export class LitmusRun {
   /** Registers as `0:r1`, locations by name. */
   readonly values: Map<string, number> = new Map<string, number>()
   private readonly sched: Scheduler
-  private readonly domains = new Map<string, Srcu>()
+  private readonly domains = new Map<string, Domain>()
   private readonly policy: Policy
 
   constructor(kind: SrcuKind, policy: Policy, procs: readonly Process[], make: MakeSrcu = DEFAULT_SRCU) {
@@ -77,7 +111,8 @@ export class LitmusRun {
     for (const steps of procs) {
       for (const step of steps) {
         if ('domain' in step && !this.domains.has(step.domain)) {
-          this.domains.set(step.domain, make(kind, this.sched, step.domain))
+          const { domain } = step
+          this.domains.set(domain, domain === RCU ? new RcuDomain(this.sched) : make(kind, this.sched, domain))
         }
       }
     }
@@ -132,7 +167,7 @@ export class LitmusRun {
     }
   }
 
-  private domain(name: string): Srcu {
+  private domain(name: string): Domain {
     const srcu = this.domains.get(name)
     if (srcu === undefined) throw new KernelBug(`litmus: no domain '${name}'`)
     return srcu

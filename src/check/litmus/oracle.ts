@@ -5,7 +5,7 @@
  * R1 Exact: every reachable state is visited once. It shares no code with the implementations of SRCU.
  */
 import { isRegister, outcomeText } from './program.ts'
-import type { Process } from './program.ts'
+import type { Outcome, Process } from './program.ts'
 
 /** One interleaving: the process that makes each next step. A sync is two of them: it begins, and it ends. */
 export type Witness = readonly number[]
@@ -19,9 +19,20 @@ interface State {
   readonly from: State | null
 }
 
+export interface OracleOptions {
+  /** Only interleavings whose reads agree with it: with eight processes all of them are too many. */
+  readonly wanted?: Outcome
+  /** False: a grace period waits for nobody. What can be only then is what an SRCU has to prevent. Default true. */
+  readonly waits?: boolean
+}
+
 /** Every outcome that can be, each with one interleaving that leads to it. */
-export function allowedOutcomes(procs: readonly Process[], names: readonly string[]): ReadonlyMap<string, Witness> {
-  const table = new Table(procs)
+export function allowedOutcomes(
+  procs: readonly Process[],
+  names: readonly string[],
+  options: OracleOptions = {},
+): ReadonlyMap<string, Witness> {
+  const table = new Table(procs, options)
   const seen = new Set<string>()
   const outcomes = new Map<string, Witness>()
   const left = [table.start()]
@@ -58,8 +69,13 @@ class Table {
   /** Bits of the sections of a domain. */
   private readonly domains = new Map<string, number>()
 
-  constructor(procs: readonly Process[]) {
+  private readonly wanted: Outcome
+  private readonly waits: boolean
+
+  constructor(procs: readonly Process[], { wanted = {}, waits = true }: OracleOptions) {
     this.procs = procs
+    this.wanted = wanted
+    this.waits = waits
     for (const [proc, steps] of procs.entries()) {
       for (const step of steps) {
         if ('location' in step) numbered(this.names, step.location)
@@ -85,9 +101,13 @@ class Table {
     const open = 2 * length
     cells[proc]!++
     switch (step.op) {
-      case 'read':
-        cells[this.at(`${proc}:${step.register}`)] = cells[this.at(step.location)]!
+      case 'read': {
+        const register = `${proc}:${step.register}`
+        const value = cells[this.at(step.location)]!
+        if ((this.wanted[register] ?? value) !== value) return null
+        cells[this.at(register)] = value
         break
+      }
       case 'write':
         cells[this.at(step.location)] = step.value
         break
@@ -107,7 +127,7 @@ class Table {
         if (waits === -1) {
           cells[length + proc] = cells[open]! & (this.domains.get(step.domain) ?? 0)
           cells[proc]!--
-        } else if ((waits & cells[open]!) !== 0) return null
+        } else if (this.waits && (waits & cells[open]!) !== 0) return null
         else cells[length + proc] = -1
       }
     }

@@ -10,7 +10,7 @@
  * | `sync s` | synchronize_srcu |
  * | `await f = 1` | goes on when the location has the value: a read that other outcomes are filtered by |
  *
- * Fences are not steps: on one machine that interleaves steps every step is fenced.
+ * The domain `rcu` is plain RCU. Fences are not steps: on one machine that interleaves steps every step is fenced.
  */
 import { KernelError } from '../../base/index.ts'
 
@@ -19,6 +19,9 @@ export type Step =
   | { readonly op: 'write' | 'await'; readonly location: string; readonly value: number }
   | { readonly op: 'read'; readonly register: string; readonly location: string }
   | { readonly op: 'sync'; readonly domain: string }
+
+/** The domain that is no SRCU. */
+export const RCU = 'rcu'
 
 export type Process = readonly Step[]
 

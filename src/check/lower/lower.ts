@@ -310,7 +310,7 @@ class ModuleLowering implements StatementHost {
   private machine(fn: Node, name: string): string {
     const number = this.sites.length
     // The place of a function is kept before its inner functions take theirs.
-    this.sites.push({ name, locals: [], places: [], returns: [], live: [], regions: [] })
+    this.sites.push({ name, locals: [], places: [], returns: [], live: [], regions: [], shared: false })
     const params = fn.params.flatMap(boundBy).map((id) => this.bindingOf(id)!)
     const body = new MachineBody(
       fn.loc.start,

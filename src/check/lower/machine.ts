@@ -22,6 +22,8 @@ export interface Site {
   readonly live: readonly (readonly number[])[]
   /** Innermost first: first program counter, first one after, program counter of the handler. */
   readonly regions: readonly (readonly [number, number, number])[]
+  /** Closures hold some of the locals, and may write them while the frame does not run. */
+  readonly shared: boolean
 }
 
 export interface Label {
@@ -156,15 +158,16 @@ export class MachineBody {
       live[one.label.pc] = [...new Set([...lives[at]!, ...pinned])].toSorted((a, b) => a - b)
       text += `\ncase ${one.label.pc}: $f.pc = ${one.label.pc};`
     }
+    const shared = this.pinned.size > 0
     const regions = this.regions.map((one) => [one.from.pc, one.to.pc, one.handler.pc] as const)
     const declare = this.hoisted.length > 0 ? ` let ${this.hoisted.join(', ')};` : ''
     const machine = `$f => { for (;;) switch ($f.pc) { case 0:${text}\n} }`
     const read = this.locals.map((local, at) => ` $v[${at}] = ${local};`).join('')
     const write = this.locals.map((local, at) => ` ${local} = $v[${at}];`).join('')
-    const access = `($v, $w) => { if ($w) {${write} } else {${read} } }`
+    const access = `($v, $w) => { if ($v === null) return [${this.locals.join(', ')}]; if ($w) {${write} } else {${read} } }`
     return {
       text: `${declare} return $frame($S, ${siteNumber}, ${machine}, ${access}); `,
-      site: { name, locals: this.locals, places, returns: this.returns.map(locate), live, regions },
+      site: { name, locals: this.locals, places, returns: this.returns.map(locate), live, regions, shared },
     }
   }
 

@@ -54,7 +54,7 @@ export const changePteMadeVacuous: Exhibit = {
   correct: ['mmu_notifier_change_pte(mm, address, pte);', 'set_pte_at(mm, address, ptep, pte);'],
   historical: [
     'mmu_notifier_invalidate_range_start(mm, start, end); /* zaps the spte */',
-    'mmu_notifier_change_pte(mm, address, pte);           /* finds none */',
+    'mmu_notifier_change_pte(mm, address, pte);',
     'set_pte_at(mm, address, ptep, pte);',
     'mmu_notifier_invalidate_range_end(mm, start, end);',
   ],

@@ -63,15 +63,11 @@ const shared = {
 export const dirtyLogFamily: readonly Exhibit[] = [
   {
     ...shared,
-    name: 'missed-remote-flush',
-    fix: {
-      commit: 'f81602958c11',
-      subject: 'KVM: X86: Fix missed remote tlb flush in rmap_write_protect()',
-      version: 'v5.15',
-    },
+    name: 'protect-without-flush',
+    fix: null,
     story: [
       'The pages are write-protected, and no TLB hears of it: a vCPU stores on through what it remembers, no bit is set, and live',
-      'migration leaves the page behind. In Linux the flush was missed because the spte had just been dropped with its flush deferred.',
+      'migration leaves the page behind. (A relative: no kernel is known to have had it.)',
     ],
     correct: [
       'flush = slot_handle_level_4k(kvm, memslot, slot_rmap_write_protect);',

@@ -5,7 +5,10 @@
  */
 import { MmuNotifierSubscriptions } from '../../notifier/index.ts'
 import { Kernel } from '../../host/index.ts'
+import { Sptes, Vm } from '../../mmu/index.ts'
+import type { Memslot } from '../../mmu/index.ts'
 import type { Scenario } from '../scenario.ts'
+import { youngAskedTooLate } from './ageing.ts'
 import { cowAgainstReaders } from './cow-scenario.ts'
 import { withParts } from './exhibit.ts'
 import { exitAgainstReclaim, exitAgainstUnregister } from './exit-races.ts'
@@ -34,6 +37,19 @@ class MovesUnlocked extends Kernel {
   override dropRmapLocks(): void {}
 }
 
+/** Ageing on hardware that keeps no accessed bits: the spte is dropped, and its loss is the answer. */
+class AgesByZapping extends Sptes {
+  override ageGfns(slot: Memslot, from: number, to: number, clear: boolean): number {
+    return clear ? this.zapGfns(slot, from, to, 'invalidate') : super.ageGfns(slot, from, to, clear)
+  }
+}
+
+class AgesByZappingVm extends Vm {
+  protected override createSptes(): Sptes {
+    return new AgesByZapping(this)
+  }
+}
+
 export const equivalentMutants: readonly EquivalentMutant[] = [
   {
     name: 'exit-skips-sync',
@@ -42,6 +58,13 @@ export const equivalentMutants: readonly EquivalentMutant[] = [
     scenarios: [exitAgainstReclaim, exitAgainstUnregister].map((scenario) =>
       withParts(scenario, withSubscriptions(ExitSkipsSync)),
     ),
+  },
+  {
+    name: 'age-zaps-without-sequence',
+    reason:
+      'ageing by dropping sptes (57128468080a made it raise the sequence as well): the page stays where it is, so that what a fault has ' +
+      'looked up before is still right',
+    scenarios: [withParts(youngAskedTooLate.scenario, { vm: AgesByZappingVm })],
   },
   {
     name: 'moved-without-rmap-lock',

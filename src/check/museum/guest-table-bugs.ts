@@ -1,14 +1,24 @@
 /** Shadow paging: tables that the guest edits while others still translate through them. */
 import { KernelBug, PAGE_SIZE, hpa } from '../../base/index.ts'
-import { PTE_W, PteResult } from '../../hardware/index.ts'
+import { PTE_V, PTE_W, PteResult, pteLow } from '../../hardware/index.ts'
 import { migratePage, ptePfn, pteValid } from '../../host/index.ts'
 import { HostPteSource, KVM_MEM_LOG_DIRTY_PAGES, ShadowMmu, ShadowSync, Sptes, Vcpu, Vm } from '../../mmu/index.ts'
 import type { Mmu } from '../../mmu/index.ts'
 import { defineScenario } from '../scenario.ts'
-import { guestLoad, guestStore, pageOf, runGuest } from '../world.ts'
+import { FIRST_GFN, guestLoad, guestStore, pageOf, runGuest } from '../world.ts'
 import type { World } from '../world.ts'
 import type { Exhibit } from './exhibit.ts'
-import { DATA, LEAVES, OTHER_DATA, TABLE_PAGES, buildTables, forgetUse, leafOf, turnPagingOn } from './guest-tables.ts'
+import {
+  DATA,
+  LEAVES,
+  MIDDLE,
+  OTHER_DATA,
+  TABLE_PAGES,
+  buildTables,
+  forgetUse,
+  leafOf,
+  turnPagingOn,
+} from './guest-tables.ts'
 
 /** Looks at W alone: an spte that only the dirty log has made read-only counts as protected. */
 class SkipsProtected extends Sptes {
@@ -79,6 +89,20 @@ class KeepsFramesVm extends Vm {
   }
 }
 
+const MISSED_FLUSH = {
+  commit: 'f81602958c11',
+  subject: 'KVM: X86: Fix missed remote tlb flush in rmap_write_protect()',
+  version: 'v5.15',
+} as const
+const SYNC_FLUSHES = [
+  'flush |= kvm_sync_page(vcpu, sp, &invalid_list);',
+  'kvm_mmu_remote_flush_or_zap(kvm, &invalid_list, flush);',
+]
+const SYNC_DEFERS = ['flush |= kvm_sync_page(vcpu, sp, &invalid_list);', '/* flushed when the root is loaded next */']
+
+/** First page that the second entry of MIDDLE maps. */
+const SECOND_REGION = 512
+
 const SHADOW = { pages: TABLE_PAGES, vcpus: 2, vm: { paging: 'shadow' }, kernel: { frames: 128 } } as const
 
 /** One vCPU edits a table, the other fences and looks: the new page must show. */
@@ -94,6 +118,28 @@ async function editAndLook(world: World): Promise<void> {
   walker.exitGuest()
   if (seen === BigInt(OTHER_DATA)) return
   throw new KernelBug(`after the fence the guest still reads ${seen}, the page of its old PTE`, 'I12')
+}
+
+/** A guest has unmapped a page; it fences, and makes the page the table of its second region. */
+async function makeTable(world: World): Promise<void> {
+  const { vcpu } = world
+  vcpu.sfenceVma(-1, -1)
+  await guestStore(world, MIDDLE, BigInt(pteLow(FIRST_GFN + OTHER_DATA, PTE_V)), vcpu, 8)
+  await guestLoad(world, SECOND_REGION)
+  vcpu.exitGuest()
+}
+
+/** The other vCPU stores to the page, if it still can; after a fence the guest reads through the table as it is. */
+async function storeToTable(world: World): Promise<void> {
+  const other = world.vcpus[1]!
+  await guestStore(world, OTHER_DATA, BigInt(leafOf(LEAVES)), other)
+  other.exitGuest()
+  world.vcpu.sfenceVma(-1, -1)
+  const seen = await guestLoad(world, SECOND_REGION)
+  world.vcpu.exitGuest()
+  const pte = await world.thread.load64(pageOf(world, OTHER_DATA))
+  if (pte === BigInt(leafOf(DATA)) || seen !== BigInt(DATA)) return
+  throw new KernelBug('a PTE was stored to, and after the fence the guest still reads the page of the old one', 'I12')
 }
 
 export const guestTableFamily: readonly Exhibit[] = [
@@ -135,25 +181,54 @@ export const guestTableFamily: readonly Exhibit[] = [
     bug: { vm: SkipsProtectedVm },
   },
   {
+    name: 'missed-remote-flush',
+    rank: 22,
+    family: 'flush',
+    fix: MISSED_FLUSH,
+    story: [
+      'A vCPU fences; its shadow tables are compared with what the guest has written, and an spte that no longer agrees is dropped. The',
+      'flush is put off. Then the page becomes a page table of the guest, which has to be write-protected: the reverse map knows no spte',
+      'of it, so there is nothing to protect, and nothing to flush. Another vCPU still has it in its TLB, stores to the table, and nobody',
+      'sees it: the shadow counts as in sync, whatever the guest fences. The repair flushes when it syncs.',
+    ],
+    correct: SYNC_FLUSHES,
+    historical: SYNC_DEFERS,
+    breaks: 'I12',
+    schedules: 60,
+    shortest: { preemptions: 0, steps: 60 },
+    scenario: defineScenario({
+      name: 'page-becomes-table',
+      what: 'a guest unmaps a page and makes it a page table, while another vCPU has it in its TLB',
+      invariants: ['I7', 'I9', 'I12'],
+      world: SHADOW,
+      async setup(world) {
+        await buildTables(world)
+        for (const vcpu of world.vcpus) turnPagingOn(vcpu)
+        // It stays in guest mode, and keeps the page in its TLB.
+        await guestStore(world, OTHER_DATA, BigInt(leafOf(DATA)), world.vcpus[1])
+        await guestStore(world, LEAVES, 0n, world.vcpu, OTHER_DATA * 8)
+        world.vcpu.exitGuest()
+      },
+      tasks: {
+        owner: makeTable,
+        other: (world) => runGuest(world, [{ store: OTHER_DATA, value: BigInt(leafOf(DATA)) }], world.vcpus[1]),
+      },
+      end: storeToTable,
+    }),
+    bug: { vm: DefersFlushVm },
+  },
+  {
     name: 'sync-without-flush',
     rank: 22,
     family: 'flush',
-    fix: {
-      commit: 'f81602958c11',
-      subject: 'KVM: X86: Fix missed remote tlb flush in rmap_write_protect()',
-      version: 'v5.15',
-    },
+    fix: MISSED_FLUSH,
     story: [
-      'A vCPU fences; its shadow tables are compared with what the guest has written, and an spte that no longer agrees is dropped.',
-      'The other vCPUs still know it, and the flush is put off. Whoever needs the page next asks the reverse map, finds no spte, and',
-      'concludes that nobody has it: no flush. In Linux that was the protection of a new page table; here it is the host, which frees',
-      'the page. The repair flushes when it syncs.',
+      'The other face of missed-remote-flush: whoever needs the page next may as well be the host. A guest unmaps a page and fences, its',
+      'spte is dropped and the flush put off; then the page goes back to the host, as from a balloon. The hook asks the reverse map, finds',
+      'no spte, and concludes that nobody has the page: the frame is freed, and a vCPU that still knows it goes on with it.',
     ],
-    correct: [
-      'flush |= kvm_sync_page(vcpu, sp, &invalid_list);',
-      'kvm_mmu_remote_flush_or_zap(kvm, &invalid_list, flush);',
-    ],
-    historical: ['flush |= kvm_sync_page(vcpu, sp, &invalid_list);', '/* flushed when the root is loaded next */'],
+    correct: SYNC_FLUSHES,
+    historical: SYNC_DEFERS,
     breaks: 'I1',
     schedules: 90,
     shortest: { preemptions: 0, steps: 60 },

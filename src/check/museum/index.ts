@@ -1,4 +1,5 @@
 /** museum: bugs of real kernels, and that the auditor finds them. */
+import { agesFirstPageOnly, youngAskedTooLate } from './ageing.ts'
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
 import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
@@ -6,7 +7,7 @@ import { delistBeforeRelease } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
-import { flushAfterFree, yieldDropsFlush } from './flush-family.ts'
+import { flushAfterFree } from './flush-after-free.ts'
 import { freeWithoutGrace } from './free-without-grace.ts'
 import { retryFamily } from './no-retry.ts'
 import { foreignRefcount } from './foreign-refcount.ts'
@@ -26,10 +27,11 @@ import { setPteFirst } from './set-pte-first.ts'
 import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
-import { unregisterInsideRelease } from './unregister-inside-release.ts'
+import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
+import { unsyncNotAtomic } from './unsync-not-atomic.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
-import { youngAskedTooLate } from './young-asked-too-late.ts'
+import { yieldFamily } from './yield-family.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
 export { equivalentMutants } from './equivalents.ts'
@@ -51,6 +53,7 @@ export const exhibits: readonly Exhibit[] = [
   secondDelete,
   unlinkThenRelease,
   unregisterInsideRelease,
+  freeInsideRelease,
   freeWithoutGrace,
   failedStartNoEnd,
   blockableInNonblockable,
@@ -64,16 +67,18 @@ export const exhibits: readonly Exhibit[] = [
   ...retryFamily,
   vmaReadBeforeSeq,
   ...windowFamily,
-  yieldDropsFlush,
+  ...yieldFamily,
   mremapLateFlush,
   flushAfterFree,
   invalidatePageAfterUnlock,
+  agesFirstPageOnly,
   youngAskedTooLate,
   ...dirtyLogFamily,
   ...guestTableFamily,
   linkBeforeSync,
   iteratorAdvancesAfterYield,
   readLockReclaims,
+  unsyncNotAtomic,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

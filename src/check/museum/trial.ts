@@ -5,8 +5,8 @@
  * R1 A hunt is PCT of one depth and nothing else: what it needs is a property of the bug and its scenario.
  * R2 PCT spreads its changes over the switch points that the tasks have when each of them meets another that could run.
  */
-import { bounded, decodeSchedule, pct, replay } from '../../sched/index.ts'
-import { boundedVerdict, searchBounded, shortest } from '../explore/index.ts'
+import { decodeSchedule, pct, replay } from '../../sched/index.ts'
+import { boundedVerdict, searchBounded, shortest, switchPoints } from '../explore/index.ts'
 import type { Shortest, ShortestOptions } from '../explore/index.ts'
 import type { Run, Scenario } from '../scenario.ts'
 import type { Violation } from '../violation.ts'
@@ -17,17 +17,6 @@ import type { Exhibit } from './exhibit.ts'
 const DEPTH = 3
 /** Keeps the schedules of two seeds apart. */
 const SEED_STRIDE = 1_000_003
-
-/** Switch points of all tasks, roughly: each of them in turn goes first, while the others are ready. */
-async function switchPoints(scenario: Scenario): Promise<number> {
-  let points = 0
-  for (let first = 0; first < scenario.tasks.length; first++) {
-    const policy = bounded([first])
-    await scenario.run(policy)
-    points += policy.taken.length
-  }
-  return points
-}
 
 /** A schedule under which the bug shows. */
 export interface Catch {

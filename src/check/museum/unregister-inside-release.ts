@@ -10,7 +10,10 @@ import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
 import type { Exhibit } from './exhibit.ts'
 
-function exitWithClient(waits: boolean): Scenario {
+/** What a driver does in its release hook: it leaves its freeing to a callback, waits, or frees at once. */
+type Way = 'defers' | 'waits' | 'frees'
+
+function exitWithClient(way: Way): Scenario {
   return defineScenario({
     name: 'exit-with-client',
     what: 'an mm exits; its client goes away inside its release hook',
@@ -20,13 +23,10 @@ function exitWithClient(waits: boolean): Scenario {
       const client: MmuNotifier = new MmuNotifier({
         name: 'driver',
         async release() {
-          if (waits) {
-            await mmuNotifierUnregister(client, mm)
-            client.free()
-            return
-          }
-          await mmuNotifierUnregisterNoRelease(client, mm)
-          mmuNotifierCallSrcu(kernel.srcu, () => client.free())
+          if (way === 'waits') await mmuNotifierUnregister(client, mm)
+          else await mmuNotifierUnregisterNoRelease(client, mm)
+          if (way === 'defers') mmuNotifierCallSrcu(kernel.srcu, () => client.free())
+          else client.free()
         },
       })
       await mmuNotifierRegister(client, mm)
@@ -34,6 +34,8 @@ function exitWithClient(waits: boolean): Scenario {
     tasks: { exit: ({ mm }) => mm.exit() },
   })
 }
+
+const clientDefers = exitWithClient('defers')
 
 export const unregisterInsideRelease: Exhibit = {
   name: 'unregister-inside-release',
@@ -54,6 +56,25 @@ export const unregisterInsideRelease: Exhibit = {
   breaks: 'I8',
   schedules: 5,
   shortest: { preemptions: 0, steps: 10 },
-  scenario: exitWithClient(false),
-  bug: exitWithClient(true),
+  scenario: clientDefers,
+  bug: exitWithClient('waits'),
+}
+
+export const freeInsideRelease: Exhibit = {
+  name: 'free-inside-release',
+  rank: 6,
+  family: 'lifetime',
+  fix: unregisterInsideRelease.fix,
+  story: [
+    'The same driver, told that it must not wait: it unlinks itself in its release hook and frees its object there and then. The exit',
+    'that called it is still in its walk of the list, and takes its next step from memory that is free. Neither waiting nor not waiting',
+    'is right inside a hook: the object has to outlive the read section that it is called in.',
+  ],
+  correct: unregisterInsideRelease.correct,
+  historical: ['mmu_notifier_unregister_no_release(mn, mm);', 'kfree(obj);'],
+  breaks: 'I5',
+  schedules: 5,
+  shortest: { preemptions: 0, steps: 10 },
+  scenario: clientDefers,
+  bug: exitWithClient('frees'),
 }

@@ -11,7 +11,7 @@ import { speculate } from '../open-choices.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario, ScenarioSpec } from '../scenario.ts'
 import { guestLoad, pageOf, runGuest } from '../world.ts'
-import type { World, WorldOptions } from '../world.ts'
+import type { GuestAccess, World, WorldOptions } from '../world.ts'
 import { operations } from './operations.ts'
 import type { Operation } from './operations.ts'
 
@@ -41,7 +41,7 @@ async function prepare(operation: Operation, world: World, guest: Guest): Promis
   return child
 }
 
-const useTwice = (world: World): Promise<void> => runGuest(world, [{ load: 0 }, { store: 0, value: 5n }, { load: 0 }])
+const USE_TWICE: readonly GuestAccess[] = [{ load: 0 }, { store: 0, value: 5n }, { load: 0 }]
 
 function against(
   operation: Operation,
@@ -68,7 +68,10 @@ const pairs = operations.flatMap((operation) =>
       against(operation, paging, guest, {
         name: `${operation.name}-vs-${guest}`,
         what: `against ${guest === 'fault' ? 'a guest fault' : 'a warm TLB'}`,
-        tasks: { host: (world) => operation.run(world), vcpu: useTwice },
+        tasks: {
+          host: (world) => operation.run(world),
+          vcpu: (world) => runGuest(world, operation.guest ?? USE_TWICE),
+        },
       }),
     ),
   ),
@@ -127,7 +130,7 @@ const fractions = named(['huge-split', 'huge-dontneed']).flatMap((operation) =>
           await operation.run(world)
           await world.mm.madvise(world.ram, PAGE_SIZE, 'dontneed')
         },
-        vcpu: useTwice,
+        vcpu: (world) => runGuest(world, USE_TWICE),
       },
     }),
   ),

@@ -16,7 +16,7 @@ import {
 } from '../../host/index.ts'
 import type { AddressSpace, Mm } from '../../host/index.ts'
 import { pageOf } from '../world.ts'
-import type { World, WorldOptions } from '../world.ts'
+import type { GuestAccess, World, WorldOptions } from '../world.ts'
 
 /** An operation, and the world that it needs. */
 export interface Operation {
@@ -28,7 +28,12 @@ export interface Operation {
   /** What must have happened before; the guest has not run yet. */
   readonly prepare?: (world: World) => Promise<Mm | null>
   readonly run: (world: World) => Promise<void>
+  /** What the vCPU does meanwhile. Default: a load, a store, a load. */
+  readonly guest?: readonly GuestAccess[]
 }
+
+/** Of long operations: the fault of a store, and a load that sees it. */
+const STORE_FIRST: readonly GuestAccess[] = [{ store: 0, value: 5n }, { load: 0 }]
 
 async function withChild({ mm }: World): Promise<Mm> {
   return await mm.fork('child')
@@ -101,8 +106,8 @@ export const operations: readonly Operation[] = [
     invariants: ['I1', 'I2', 'I7', 'I9'],
     world: { pages: 2 },
     prepare: twins,
+    guest: STORE_FIRST,
     async run(world) {
-      await world.kernel.ksm.scan()
       await world.kernel.ksm.scan()
     },
   },
@@ -111,6 +116,7 @@ export const operations: readonly Operation[] = [
     what: 'swap-out, swap-in, and another page in the slot that it left',
     invariants: ['I1', 'I2', 'I3', 'I7'],
     world: { pages: 2, kernel: { swapPages: 2 } },
+    guest: STORE_FIRST,
     async prepare(world) {
       await world.thread.store64(pageOf(world, 1), 2n)
       return null
@@ -134,6 +140,7 @@ export const operations: readonly Operation[] = [
     name: 'fork',
     what: 'fork, a store of the child, its exit',
     invariants: ['I1', 'I7', 'I9'],
+    guest: STORE_FIRST,
     async run(world) {
       const child = await world.mm.fork('child')
       await child.createThread().store64(pageOf(world, 0), 0x99n)

@@ -1,7 +1,7 @@
 /** The story of an exhibit: its commit, the right and the wrong lines, and its shortest schedule as a race in columns. */
 import { huntExhibit, replayExhibit, shortestOf } from '../../check/index.ts'
 import type { Exhibit, Run } from '../../check/index.ts'
-import { INVARIANT_TEXT, columnLines } from '../../view/index.ts'
+import { INVARIANT_TEXT, changeLines, columnLines, plural, wrap } from '../../view/index.ts'
 import type { Output } from '../output.ts'
 
 /** `3ad3d901bbcf "mm: ...", v3.6`. */
@@ -15,10 +15,20 @@ export function showFacts(exhibit: Exhibit, output: Output, more: object = {}): 
   output.object({ type: 'exhibit', ...stated, leadsTo: leadsTo ?? null, ...more })
 }
 
+/** Columns of a line: the terminal's, within reason. */
+const widthOf = (output: Output): number => Math.max(80, Math.min(output.io.stdout.columns ?? 120, 200))
+
+/** Prose is read in lines that are not too long. */
+const PROSE = 100
+
 /** The race of one run, a column a task. */
 export function printRace(exhibit: Exhibit, run: Run, output: Output): void {
-  const width = Math.max(100, Math.min(output.io.stdout.columns ?? 120, 200))
-  for (const line of columnLines(run.trace, exhibit.scenario.tasks, run.violation, { width })) output.line(line)
+  const { bold, red } = output.chalk
+  const lines = columnLines(run.trace, exhibit.scenario.tasks, run.violation, { width: widthOf(output) })
+  for (const line of lines) {
+    if (/^ +\S/.test(line) && line.includes('^ here')) output.line(red(line))
+    else output.line(/^I\d+ violated/.test(line) ? bold(red(line)) : line)
+  }
 }
 
 /** Tells the story. */
@@ -26,24 +36,30 @@ export async function show(exhibit: Exhibit, output: Output): Promise<void> {
   const found = await huntExhibit(exhibit)
   const short = found === null ? null : await shortestOf(exhibit, found.run)
   if (output.json) return showFacts(exhibit, output, { schedule: short?.run.schedule ?? null })
-  const { bold } = output.chalk
+  const { bold, cyan, green, red } = output.chalk
   const { breaks, correct, fix, historical, leadsTo, name, rank, scenario, schedules, story } = exhibit
-  output.line(bold(`${name} (rank ${rank})`))
-  if (fix !== null) output.line(`repaired by ${repairedBy(exhibit)}`)
-  output.line()
-  for (const line of story) output.line(line)
-  output.line()
-  const width = Math.max(20, ...historical.map((line) => line.length))
-  output.line(bold(`${'with the bug'.padEnd(width)} | repaired`))
-  for (let at = 0; at < Math.max(correct.length, historical.length); at++) {
-    output.line(`${(historical[at] ?? '').padEnd(width)} | ${correct[at] ?? ''}`.trimEnd())
+  const width = widthOf(output)
+  const prose = (text: string): void => {
+    for (const line of wrap(text, Math.min(width, PROSE))) output.line(line)
   }
+  output.line(`${bold(name)} (rank ${rank})`)
+  if (fix !== null) prose(`repaired by ${repairedBy(exhibit)}`)
   output.line()
-  output.line(`scenario: ${scenario.what} (tasks ${scenario.tasks.join(', ')})`)
-  output.line(`breaks ${breaks}, ${INVARIANT_TEXT[breaks]}, within ${schedules} schedules`)
+  prose(story.join(' '))
+  output.line()
+  const paint = (text: string, side: 'before' | 'after'): string => (side === 'before' ? red(text) : green(text))
+  for (const line of changeLines(historical, correct, { width, heads: ['with the bug', 'repaired'], paint }))
+    output.line(line)
+  output.line()
+  prose(`scenario: ${scenario.what} (${plural(scenario.tasks.length, 'task')}: ${scenario.tasks.join(', ')})`)
+  prose(`breaks ${breaks}, "${INVARIANT_TEXT[breaks]}", within ${plural(schedules, 'schedule')}`)
   if (short !== null) {
     output.line()
+    output.line(bold(`the shortest schedule: ${plural(short.preemptions, 'preemption')}`))
     printRace(exhibit, await replayExhibit(exhibit, short.run.schedule), output)
+    output.line()
+    output.line(`see it again:  ${cyan(`umbra museum replay ${name} ${short.run.schedule}`)}`)
   }
-  if (leadsTo !== undefined) output.line(`its repair was followed by: umbra museum show ${leadsTo}`)
+  output.line(`without it:    ${cyan(`umbra museum run ${name}`)}`)
+  if (leadsTo !== undefined) output.line(`what followed: ${cyan(`umbra museum show ${leadsTo}`)}`)
 }

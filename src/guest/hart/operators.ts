@@ -103,6 +103,35 @@ export class Operators {
   remUnsigned(a: bigint, b: bigint): bigint {
     return b === 0n ? a : signed(unsigned(a) % unsigned(b))
   }
+  rotateLeft(a: bigint, amount: bigint): bigint {
+    return this.rotate(a, Number(amount & 63n))
+  }
+  rotateRight(a: bigint, amount: bigint): bigint {
+    return this.rotate(a, Number(-amount & 63n))
+  }
+  private rotate(a: bigint, left: number): bigint {
+    return this.shiftLeft(a, BigInt(left)) | (left === 0 ? 0n : this.shiftRight(a, BigInt(64 - left)))
+  }
+  countLeadingZeros(a: bigint): bigint {
+    const { parts } = this
+    this.wide[0] = a
+    const high = Math.clz32(parts[1] as number)
+    return BigInt(high < 32 ? high : 32 + Math.clz32(parts[0] as number))
+  }
+  /** What comes below the lowest one is all that `a` and `a - 1` have in common as zeros and ones. */
+  countTrailingZeros(a: bigint): bigint {
+    return 64n - this.countLeadingZeros(signed(~a & (a - 1n)))
+  }
+  countOnes(a: bigint): bigint {
+    let count = 0n
+    for (let rest = unsigned(a); rest !== 0n; rest &= rest - 1n) count++
+    return count
+  }
+  reverseBytes(a: bigint): bigint {
+    let result = 0n
+    for (let at = 0n; at < 64n; at += 8n) result = (result << 8n) | ((a >> at) & 0xffn)
+    return signed(result)
+  }
   signExtend32(a: bigint): bigint {
     return BigInt.asIntN(32, a)
   }
@@ -130,5 +159,8 @@ export class Operators {
   }
   truth(condition: boolean): bigint {
     return condition ? 1n : 0n
+  }
+  choose(a: bigint, b: bigint, condition: boolean): bigint {
+    return condition ? a : b
   }
 }

@@ -52,6 +52,14 @@ export interface Emitter<V, C> {
   divUnsigned(a: V, b: V): V
   rem(a: V, b: V): V
   remUnsigned(a: V, b: V): V
+  /** By the low six bits of the amount. */
+  rotateLeft(a: V, amount: V): V
+  rotateRight(a: V, amount: V): V
+  /** 64 for a zero. */
+  countLeadingZeros(a: V): V
+  countTrailingZeros(a: V): V
+  countOnes(a: V): V
+  reverseBytes(a: V): V
   /** The low 32 bits, sign- or zero-extended. */
   signExtend32(a: V): V
   zeroExtend32(a: V): V
@@ -64,6 +72,8 @@ export interface Emitter<V, C> {
   greaterEqualUnsigned(a: V, b: V): C
   /** 1 or 0. */
   truth(condition: C): V
+  /** a if the condition holds, else b. */
+  choose(a: V, b: V, condition: C): V
 
   /** Writes the destination register; nothing if it is x0. */
   rd(value: V): void

@@ -78,6 +78,7 @@ const immI = signed([20, 12, 0])
 
 /** Formats of the 32-bit instructions. */
 export const R: Format = { rd, rs1, rs2, syntax: 'rd,rs1,rs2' }
+export const R_UNARY: Format = { rd, rs1, syntax: 'rd,rs1' }
 export const I: Format = { rd, rs1, imm: immI, syntax: 'rd,rs1,imm' }
 export const LOAD: Format = { rd, rs1, imm: immI, syntax: 'rd,imm(rs1)' }
 export const STORE: Format = { rs1, rs2, imm: signed([7, 5, 0], [25, 7, 5]), syntax: 'rs2,imm(rs1)' }

@@ -28,6 +28,12 @@ export class NoteTaker implements Emitter<void, void> {
   divUnsigned(): void {}
   rem(): void {}
   remUnsigned(): void {}
+  rotateLeft(): void {}
+  rotateRight(): void {}
+  countLeadingZeros(): void {}
+  countTrailingZeros(): void {}
+  countOnes(): void {}
+  reverseBytes(): void {}
   signExtend32(): void {}
   zeroExtend32(): void {}
   equal(): void {}
@@ -37,6 +43,7 @@ export class NoteTaker implements Emitter<void, void> {
   greaterEqual(): void {}
   greaterEqualUnsigned(): void {}
   truth(): void {}
+  choose(): void {}
   rd(): void {}
   branch(): void {}
   jump(): void {}

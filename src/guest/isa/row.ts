@@ -6,7 +6,7 @@
 import type { Semantics } from './emitter.ts'
 import type { Format, OperandName } from './format.ts'
 
-export type Extension = 'I' | 'M' | 'A' | 'F' | 'D' | 'C' | 'Zba' | 'Zbs' | 'Zicsr' | 'Zifencei' | 'Priv'
+export type Extension = 'I' | 'M' | 'A' | 'F' | 'D' | 'C' | 'Zba' | 'Zbb' | 'Zbs' | 'Zicsr' | 'Zifencei' | 'Priv'
 
 export interface Row {
   /** The canonical mnemonic, as `objdump -M no-aliases` prints it. */

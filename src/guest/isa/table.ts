@@ -1,5 +1,5 @@
 /**
- * The instruction table: RV64IMAFDC, Zba, Zbs, Zicsr, Zifencei and the supervisor instructions.
+ * The instruction table: RV64IMAFDC, Zba, Zbb, Zbs, Zicsr, Zifencei and the supervisor instructions.
  *
  * Engines, decoder, assembler, disassembler and the differential tests all read these rows.
  *
@@ -10,7 +10,7 @@ import { row, type Row } from './row.ts'
 import { NONE } from './format.ts'
 import { RV64A } from './rv64a.ts'
 import { compressedRows } from './rv64c.ts'
-import { ZBA, ZBS } from './rv64b.ts'
+import { ZBA, ZBB, ZBS } from './rv64b.ts'
 import { RV64D, RV64F } from './rv64fd.ts'
 import { RV64I } from './rv64i.ts'
 import { RV64M } from './rv64m.ts'
@@ -23,6 +23,7 @@ const BASE: readonly Row[] = [
   ...RV64F,
   ...RV64D,
   ...ZBA,
+  ...ZBB,
   ...ZBS,
   ...ZICSR,
   ...ZIFENCEI,

@@ -320,7 +320,7 @@ function bootFiles(options: MachineOptions, memory: MemoryRange, program: GuestP
         memory,
         timebase: options.timebase ?? 10_000_000,
         bootargs: options.bootargs ?? '',
-        isa: 'rv64imafdc_zicsr_zifencei_zba_zbs_sstc',
+        isa: 'rv64imafdc_zicsr_zifencei_zba_zbb_zbs_sstc',
         ...(initrd === undefined ? {} : { initrd: { start: initrdAt, length: initrd.length } }),
       }),
     )

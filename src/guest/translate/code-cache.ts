@@ -19,7 +19,9 @@ import { KernelBug, PAGE_SIZE, Wasm } from '../../base/index.ts'
 import type { Pfn, WasmModule, WasmTable } from '../../base/index.ts'
 import type { PhysicalMemory, StoreWatcher } from '../../hardware/index.ts'
 import { DecodeCache } from '../hart/index.ts'
+import type { Code } from '../wasm/code.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
+import { addToOddBody, fmaBody } from '../wasm/float-functions.ts'
 import { type InterpreterParts, type Run, interpreterParts } from '../wasm/interpreter.ts'
 import { EXPANSIONS_BYTES, PAGE_COUNTERS, UNIT_HERE } from '../wasm/interpreter-module.ts'
 import { NOTE_PARAMETERS } from '../wasm/observation.ts'
@@ -29,10 +31,19 @@ import { Discovery } from './discover.ts'
 import { RECORD_TABLE_BYTES, RecordPages } from './record-pages.ts'
 import { Surveys } from './survey.ts'
 import type { Unit } from './unit.ts'
-import { MAP_BYTES, MAP_HOST, MAP_ROWS, MAP_ROW_SHIFT, MAP_TARGET, SLOT_SHIFT, mapRowOffset } from './unit-abi.ts'
+import {
+  MAP_BYTES,
+  MAP_HOST,
+  MAP_ROWS,
+  MAP_ROW_SHIFT,
+  MAP_TARGET,
+  SLOT_SHIFT,
+  UNIT_PARAMETERS,
+  mapRowOffset,
+} from './unit-abi.ts'
 import { tiersModule } from './tiers.ts'
 import { type Made, UnitChoice } from './unit-choice.ts'
-import { UNIT_PARAMETERS } from './unit-frame.ts'
+import { needsFloatFunctions } from './unit-floats.ts'
 import { UnitWriter } from './unit-writer.ts'
 
 /** Functions that can be live at once. */
@@ -42,6 +53,8 @@ const MAX_BYTES = 3 * 1024 * 1024
 /** Times that a place has to get hot at most, however much code was thrown away lately. */
 const MAX_LAPS = 64
 
+/** In a row of the code map, instead of a host address. */
+const NOWHERE = -1
 /** Jumps are counted by the low bits of the host address they go to. */
 const COUNTERS = 65536
 /** Jumps to a place after which it is translated: translating costs as much as interpreting some 100,000 instructions. */
@@ -151,6 +164,8 @@ export class CodeCache implements StoreWatcher {
     this.entriesTable = memory.scratch.allocate(PAGE_COUNTERS * 2)
     this.entries = new Uint16Array(memory.memory.buffer, this.entriesTable, PAGE_COUNTERS)
     this.rows = new Int32Array(memory.memory.buffer, this.map, MAP_BYTES / 4)
+    // Rows are zero at first, which is an address that only the first one may have.
+    this.rows[MAP_HOST >> 2] = NOWHERE
     this.records = new RecordPages(memory)
     this.table = new Wasm.Table({ element: 'anyfunc', initial: SLOTS, maximum: SLOTS })
     this.choice = new UnitChoice(new Discovery(this.decodes, new Surveys()), this.heats, threshold)
@@ -170,7 +185,7 @@ export class CodeCache implements StoreWatcher {
   /** Code at a host address is warm: its page is given records. */
   warm(host: number): void {
     const pfn = Math.floor(host / PAGE_SIZE) as Pfn
-    if (pfn === 0 || !this.records.add(pfn)) return
+    if (!this.records.add(pfn)) return
     this.memory.watch.watch(pfn)
   }
 
@@ -200,7 +215,8 @@ export class CodeCache implements StoreWatcher {
   /** Rows of the code map that lead somewhere. */
   liveRows(): number {
     let live = 0
-    for (let at = MAP_HOST >> 2; at < this.rows.length; at += 1 << (MAP_ROW_SHIFT - 2)) if (this.rows[at] !== 0) live++
+    for (let at = MAP_HOST >> 2; at < this.rows.length; at += 1 << (MAP_ROW_SHIFT - 2))
+      if ((this.rows[at] as number) > 0) live++
     return live
   }
 
@@ -314,8 +330,6 @@ export class CodeCache implements StoreWatcher {
   }
 
   private enlist(unit: TranslatedUnit): void {
-    // An empty row of the code map is 0.
-    if (unit.pfn === 0) throw new KernelBug("code in frame 0, which is nobody's")
     this.supersede(unit)
     this.choice.cool(unit)
     this.pending = this.pending.filter((host) => !unit.blocks.has(host))
@@ -373,7 +387,7 @@ export class CodeCache implements StoreWatcher {
       this.found.delete(host)
       this.heats[(host >>> 1) & (COUNTERS - 1)] = 0
       const at = mapRowOffset(host) >> 2
-      if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = 0
+      if (this.rows[at + (MAP_HOST >> 2)] === host) this.rows[at + (MAP_HOST >> 2)] = NOWHERE
     }
     this.table.set(unit.slot, null)
     this.stats.droppedUnits++
@@ -417,10 +431,21 @@ export class CodeCache implements StoreWatcher {
     const note = this.note === null ? null : builder.importFunction('u', 'note', builder.type(NOTE_PARAMETERS, []))
     builder.importMemory('u', 'memory')
     for (const index of units.keys()) builder.function(type, String(index))
-    for (const unit of units) {
-      const code = builder.begin(UNIT_PARAMETERS)
-      new UnitWriter(code, unit, note).write()
+    const { f64 } = Type
+    const fused = units.some(needsFloatFunctions)
+    const fma = fused ? builder.function(builder.type([f64, f64, f64], [f64])) : -1
+    const addToOdd = fused ? builder.function(builder.type([f64, f64], [f64])) : -1
+    const write = (parameters: number, body: (code: Code) => void): void => {
+      const code = builder.begin(parameters)
+      body(code)
       builder.end(code)
+    }
+    for (const unit of units) {
+      write(UNIT_PARAMETERS, (code) => new UnitWriter(code, unit, { fma, addToOdd }, note).write())
+    }
+    if (fused) {
+      write(3, fmaBody)
+      write(2, addToOddBody)
     }
     return builder.finish()
   }

@@ -11,7 +11,7 @@
  */
 import type { Decoded } from '../isa/index.ts'
 import { Kind, type Surveys } from './survey.ts'
-import { ENTRY, LEADER, buildUnit, isReturn, type Instruction, type Unit } from './unit.ts'
+import { ASKED, ENTRY, LEADER, buildUnit, isReturn, type Instruction, type Unit } from './unit.ts'
 
 const PAGE = 4096
 const HALVES: number = PAGE / 2
@@ -23,8 +23,8 @@ const CALL_LIMIT = 250
 const MAX_TARGETS = 24
 const NEAR = 16
 
-/** Flag of an offset besides LEADER and ENTRY: a branch goes there. */
-const TARGET = 4
+/** Flag of an offset besides those of units: a branch goes there. */
+const TARGET = 8
 
 /** What decodes: the word is 16 or 32 bits, as `isShort` says. */
 export interface Decodes {
@@ -71,11 +71,11 @@ export class Discovery {
     this.found.fill(null)
     this.calls = []
     this.jumps = false
-    this.lead(offset, LEADER | ENTRY)
+    this.lead(offset, LEADER | ASKED)
     this.followAll()
     const targets = this.jumps ? this.followJumps(isWarm) : []
     for (const also of alsoEntries) {
-      if (this.found[also >> 1] !== null) this.flags[also >> 1] = (this.flags[also >> 1] as number) | LEADER | ENTRY
+      if (this.found[also >> 1] !== null) this.flags[also >> 1] = (this.flags[also >> 1] as number) | LEADER | ASKED
     }
     for (let next = this.calls.pop(); next !== undefined; next = this.calls.pop()) {
       if (this.count > CALL_LIMIT || !isWarm(next)) continue
@@ -99,7 +99,7 @@ export class Discovery {
       const first = Math.max(0, found.findIndex((instruction) => instruction !== null) - NEAR)
       const last = Math.min(HALVES, found.findLastIndex((instruction) => instruction !== null) + NEAR)
       for (let at = first; at < last && targets.length < MAX_TARGETS; at++) {
-        if (((flags[at] as number) & (TARGET | ENTRY)) !== 0 || !isWarm(at * 2)) continue
+        if (((flags[at] as number) & (TARGET | ENTRY | ASKED)) !== 0 || !isWarm(at * 2)) continue
         targets.push(at * 2)
         this.lead(at * 2, LEADER | TARGET)
       }

@@ -5,7 +5,7 @@
  *  units, from one to the next (dispatcher.ts), until
  *    UNKNOWN  no unit at pc: translated when it is hot
  *    STEP     an instruction for the tier below
- *    ACCESS   an access that the fast TLB does not answer
+ *    BELOW    an access that the fast TLB does not answer, or a number that is not ordinary
  *    BUDGET   less is left than the next block needs
  *  then the WebAssembly interpreter, until it reaches an entry of a unit (tiers.ts), or warm or hot code, or the budget
  *  is spent

@@ -12,21 +12,28 @@
  *
  * | offset | i32 |
  * |---|---|
- * | 0 | host address of the entry, 0 for none (frame 0 holds no code that is translated) |
+ * | 0 | host address of the entry; 0 or -1 for none, but in the first row, where 0 is an address |
  * | 4 | slot in the table of functions, shifted left by `SLOT_SHIFT`, and entry |
  */
+
+/** Parameters of a unit, as locals. */
+export const HART = 0
+export const BUDGET = 1
+export const ENTRY = 2
+export const PC = 3
+export const UNIT_PARAMETERS = 4
 
 export const ExitCode = {
   /** The unit is left for the code at pc. Units answer this to the dispatcher only. */
   NEXT: 4,
   /** Nothing is known to go on with at pc. */
   UNKNOWN: 0,
-  /** The next stretch of code is longer than what is left of the budget. */
+  /** The next stretch of code is longer than what is left of the budget, or the hart is not fit for it. */
   BUDGET: 1,
   /** The instruction at pc is for the tier below. */
   STEP: 2,
-  /** The access at pc is not one that the fast TLB answers. */
-  ACCESS: 3,
+  /** The interpreter goes on: with an access that the fast TLB does not answer, or a number that is not ordinary. */
+  BELOW: 3,
 } as const
 
 export const MAP_ROWS = 65536

@@ -1,14 +1,17 @@
 /**
  * Control flow of a unit: its blocks nested into the sequences and loops of `structure`, and the edges between them.
  *
- * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice.
+ * R1 Every block pays for its instructions from the budget at its head, and leaves before it begins if that does not suffice,
+ *    or if the hart is not fit for it.
  */
 import { Op } from '../wasm/opcodes.ts'
 import type { Block, Instruction } from './unit.ts'
 import { type LoopShape, type Shape, structure } from './structure.ts'
 import { Kind } from './survey.ts'
-import { ExitCode } from './unit-abi.ts'
-import { BUDGET, ENTRY, type UnitFrame } from './unit-frame.ts'
+import { BUDGET, ENTRY, ExitCode } from './unit-abi.ts'
+import type { UnitFloats } from './unit-floats.ts'
+import type { UnitFrame } from './unit-frame.ts'
+import type { Widths } from './widths.ts'
 
 const NONE = -1
 /** Targets of a computed jump that are compared one after the other. */
@@ -16,14 +19,18 @@ const SEARCH_LEAF = 3
 
 export class UnitFlow {
   private readonly frame: UnitFrame
+  private readonly floats: UnitFloats
+  private readonly widths: Widths
   /** Writes the instruction at hand in the frame. */
   private readonly instruction: () => void
   /** Where a branch to a block goes, and the label to set before, 0 for none. */
   private readonly labelOf: Int32Array
   private readonly idOf: Int32Array
 
-  constructor(frame: UnitFrame, instruction: () => void) {
+  constructor(frame: UnitFrame, floats: UnitFloats, widths: Widths, instruction: () => void) {
     this.frame = frame
+    this.floats = floats
+    this.widths = widths
     this.instruction = instruction
     this.labelOf = new Int32Array(frame.unit.blocks.length)
     this.idOf = new Int32Array(frame.unit.blocks.length)
@@ -40,14 +47,35 @@ export class UnitFlow {
   private dispatch(): void {
     const { code, unit } = this.frame
     const { entries } = unit
-    if (entries.length === 1) return this.enter(entries[0] as number)
+    if (entries.length === 1) return this.enterFromOutside(entries[0] as number)
     const stubs = entries.map(() => code.block()).toReversed()
     code.get(ENTRY)
     code.brTable([stubs[0] as number, ...stubs], stubs[0] as number)
     for (const entry of entries) {
       code.end()
-      this.enter(entry)
+      this.enterFromOutside(entry)
     }
+  }
+
+  /** A branch to an entry, if what is taken for granted there holds; or else the tier below has it. */
+  private enterFromOutside(entry: number): void {
+    const { frame } = this
+    const { code } = frame
+    for (const [i, register] of this.widths.guards(entry).entries()) {
+      frame.get(register)
+      frame.get(register)
+      code.op(Op.i64Extend32S)
+      code.op(Op.i64Xor)
+      if (i > 0) code.op(Op.i64Or)
+    }
+    if (this.widths.guards(entry).length > 0) {
+      code.op(Op.i64Eqz)
+      code.op(Op.i32Eqz)
+      code.if()
+      frame.leaveAt(ExitCode.BELOW, (frame.unit.blocks[entry] as Block).offset, 0)
+      code.end()
+    }
+    this.enter(entry)
   }
 
   /** A branch to a block from a dispatcher. */
@@ -121,8 +149,8 @@ export class UnitFlow {
   private block(block: Block, index: number): void {
     const { frame } = this
     const { instructions } = block
-    this.pay(block)
     frame.block = index
+    this.pay(block)
     frame.tail = instructions.length
     let last: Instruction | null = null
     for (const instruction of instructions) {
@@ -146,6 +174,7 @@ export class UnitFlow {
     code.i32(length)
     code.op(Op.i32Sub)
     code.tee(BUDGET)
+    this.floats.orUnfit(this.frame.block)
     code.i32(0)
     code.op(Op.i32LtS)
     code.if()

@@ -13,14 +13,9 @@ import type { Code } from '../wasm/code.ts'
 import { Word } from '../wasm/layout.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
 import type { Unit } from './unit.ts'
-import { ExitCode } from './unit-abi.ts'
-
-/** Parameters of a unit. */
-export const HART = 0
-export const BUDGET = 1
-export const ENTRY = 2
-export const PC = 3
-export const UNIT_PARAMETERS = 4
+import { BUDGET, ExitCode, HART, PC } from './unit-abi.ts'
+import { UnitFloatRegisters } from './unit-float-registers.ts'
+import { mayBeWritten } from './unit-writes.ts'
 
 /** An exit to JavaScript in one number: offset in the page, instructions not executed of those paid for, code. */
 const TAIL_SHIFT = 12
@@ -38,6 +33,7 @@ export class UnitFrame {
   block = 0
   /** Instructions of the present block that come after the present one, and this one. */
   tail = 0
+  readonly floats: UnitFloatRegisters
   /** Local: which block the header of a loop goes on with. */
   label = 0
   /** Local: how far from the page's address a computed jump goes. */
@@ -56,6 +52,7 @@ export class UnitFrame {
   constructor(code: Code, unit: Unit) {
     this.code = code
     this.unit = unit
+    this.floats = new UnitFloatRegisters(code, unit)
     this.followWrites()
   }
 
@@ -81,6 +78,7 @@ export class UnitFrame {
       code.mem(Mem.i64Load, n * 8)
       code.set(this.registers[n] as number)
     }
+    this.floats.load()
     code.get(PC)
     code.i64(PAGE_MASK)
     code.op(Op.i64And)
@@ -127,7 +125,7 @@ export class UnitFrame {
 
   /** Leaves the instruction at hand to the tier below, without effect so far. */
   giveUp(): void {
-    this.leaveAt(ExitCode.ACCESS, this.offset, this.tail)
+    this.leaveAt(ExitCode.BELOW, this.offset, this.tail)
   }
 
   /** Takes the address to go on with from the stack. */
@@ -145,6 +143,7 @@ export class UnitFrame {
   /** Leaves from the end of the block at hand for the address in PC. */
   transferToPc(): void {
     this.storeRegisters(this.dirty[this.block] as number)
+    this.floats.storeFrom(this.block)
     this.code.br(this.transfer)
   }
 
@@ -166,6 +165,7 @@ export class UnitFrame {
     const { code } = this
     code.set(this.exit)
     this.storeRegisters(this.written)
+    this.floats.storeAll()
     code.get(HART)
     code.get(this.base)
     code.get(this.exit)
@@ -204,17 +204,6 @@ export class UnitFrame {
       instructions.reduce((mask, { decoded, survey }) => (survey.writesRd ? mask | (1 << decoded.rd) : mask) & ~1, 0),
     )
     this.written = own.reduce((all, mask) => all | mask, 0)
-    this.dirty = Int32Array.from(own)
-    for (let changed = true; changed;) {
-      changed = false
-      for (const [index, { successors }] of blocks.entries()) {
-        for (const next of successors) {
-          const mask = (this.dirty[next] as number) | (this.dirty[index] as number)
-          if (mask === this.dirty[next]) continue
-          this.dirty[next] = mask
-          changed = true
-        }
-      }
-    }
+    this.dirty = mayBeWritten(blocks, own)
   }
 }

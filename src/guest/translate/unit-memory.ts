@@ -9,12 +9,14 @@
  * R2 A remembered page is good as long as the unit runs: rows of the fast TLBs go outside of it only.
  */
 import { Access } from '../../hardware/index.ts'
-import type { AccessSize } from '../isa/index.ts'
+import type { AccessSize, AmoOperation } from '../isa/index.ts'
+import { pushCombined } from '../wasm/atomics.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
-import { NOTED_STORE, pushNote } from '../wasm/observation.ts'
+import { NOTED_BOTH, NOTED_STORE, pushNote } from '../wasm/observation.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
-import { HART, type UnitFrame } from './unit-frame.ts'
+import { HART } from './unit-abi.ts'
+import type { UnitFrame } from './unit-frame.ts'
 
 const PAGE_MASK = -4096
 const ROW_MASK: number = (FAST_ROWS - 1) * FAST_ROW_BYTES
@@ -35,6 +37,7 @@ export class UnitMemory {
   private readonly note: number | null
   private address = 0
   private row = 0
+  private host = 0
   private pages: readonly KnownPage[] = []
 
   constructor(frame: UnitFrame, note: number | null) {
@@ -47,6 +50,7 @@ export class UnitMemory {
     const { code } = this.frame
     this.address = code.local(Type.i64)
     this.row = code.local(Type.i32)
+    this.host = code.local(Type.i32)
     this.planPages()
     for (const { tag } of this.pages) {
       code.i64(-1)
@@ -58,6 +62,20 @@ export class UnitMemory {
     this.probe(Access.read, size)
     this.frame.code.mem(loadOperator(size, signed))
     this.frame.set(this.frame.now.rd)
+  }
+
+  /** One access: the row of a page that may be stored to answers for the load, too. */
+  amo(size: 4 | 8, operation: AmoOperation): void {
+    const { code, now } = this.frame
+    this.probe(Access.write, size, NOTED_BOTH)
+    code.tee(this.host)
+    code.get(this.host)
+    code.mem(loadOperator(size, true))
+    code.set(this.address)
+    pushCombined(code, size, operation, this.address, () => this.frame.get(now.rs2))
+    code.mem(storeOperator(size))
+    code.get(this.address)
+    this.frame.set(now.rd)
   }
 
   store(size: AccessSize): void {
@@ -77,11 +95,11 @@ export class UnitMemory {
   }
 
   /** Pushes the host address of rs1 + imm. */
-  private probe(access: Access, size: AccessSize): void {
+  probe(access: Access, size: AccessSize, noted: number = access === Access.write ? NOTED_STORE : 0): void {
     this.find(access, size)
     if (this.note === null) return
     this.frame.code.set(this.row)
-    pushNote(this.frame.code, this.note, this.address, this.row, access === Access.write ? size | NOTED_STORE : size)
+    pushNote(this.frame.code, this.note, this.address, this.row, size | noted)
     this.frame.code.get(this.row)
   }
 

@@ -10,9 +10,10 @@ import { Kind, type Survey } from './survey.ts'
 
 const PAGE = 4096
 const HALVES: number = PAGE / 2
-/** Flags of an offset: a block begins there, and the unit can be entered there. */
+/** Flags of an offset: a block begins there; the unit can be entered there; that is all the reason for it to be an entry. */
 export const LEADER = 1
 export const ENTRY = 2
+export const ASKED = 4
 
 export interface Instruction {
   /** In the page, in bytes. */
@@ -37,6 +38,8 @@ export interface Unit {
   readonly blockAt: Int16Array
   /** Indexes of the blocks where it can be entered; the first is the one that was asked for. */
   readonly entries: readonly number[]
+  /** Those that are heads of loops and reached, in the unit, by branches alone. */
+  readonly loops: readonly number[]
   /** Instructions in all blocks. */
   readonly length: number
 }
@@ -84,11 +87,23 @@ export function buildUnit(
   markLoopHeads(blocks, entries[0] as number, isEntry)
   for (const [index, { offset }] of blocks.entries()) {
     if (index === entries[0]) continue
-    if (isEntry[index] !== 0 || ((flags[offset >> 1] as number) & ENTRY) !== 0) entries.push(index)
+    if (isEntry[index] !== 0 || ((flags[offset >> 1] as number) & (ENTRY | ASKED)) !== 0) entries.push(index)
   }
+  const isJoined = new Uint8Array(blocks.length)
+  for (const { instructions, successors } of blocks) {
+    const last = instructions.at(-1)
+    if (last === undefined || last.survey.kind < Kind.JUMP || isPlainJump(last)) continue
+    for (const next of successors) isJoined[next] = 1
+  }
+  const flagsOf = (index: number): number => flags[(blocks[index] as Block).offset >> 1] as number
+  const loops = entries.filter(
+    (index) => isEntry[index] !== 0 && isJoined[index] === 0 && (flagsOf(index) & ENTRY) === 0,
+  )
   const length = blocks.reduce((sum, block) => sum + block.instructions.length, 0)
-  return { blocks, blockAt, entries, length }
+  return { blocks, blockAt, entries, loops, length }
 }
+
+const isPlainJump = ({ survey, decoded }: Instruction): boolean => survey.kind === Kind.JUMP && decoded.rd === 0
 
 /** The block at an offset, without edges. */
 function straight(found: readonly (Instruction | null)[], start: number, blockAt: Int16Array): MutableBlock {

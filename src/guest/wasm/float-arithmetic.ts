@@ -53,7 +53,7 @@ export class FloatArithmetic {
     else this.needOrdinary(result, format, operation === 'mul' ? [a, b] : [a])
     operands.inexactIf((functions) => this.pushDiffers(operation, format, functions))
     code.get(result)
-    operands.store(format, true)
+    operands.set(format, true)
   }
 
   sqrt(format: FloatFormat): void {
@@ -73,7 +73,7 @@ export class FloatArithmetic {
       this.giveUpIfUnknown()
     })
     code.get(result)
-    operands.store(format, true)
+    operands.set(format, true)
   }
 
   fused(operation: 'madd' | 'msub' | 'nmsub' | 'nmadd', format: FloatFormat): void {
@@ -101,7 +101,7 @@ export class FloatArithmetic {
       code.i32(0)
     })
     code.get(wide)
-    operands.store('d', true)
+    operands.set('d', true)
   }
 
   /** A double in a local, rounded to single, to frd. What lies beside a double of 53 bits must be in its last one. */
@@ -118,7 +118,7 @@ export class FloatArithmetic {
       code.op(Op.f64Ne)
     })
     code.get(result)
-    operands.store('s', true)
+    operands.set('s', true)
   }
 
   /** Pushes whether the result of an operation on the scratch locals is not exact, as i32. */

@@ -53,7 +53,7 @@ export class FloatConversion {
     }
     code.get(a)
     code.op(Op.f64PromoteF32)
-    operands.store('d', true)
+    operands.set('d', true)
   }
 
   /** What is out of range is given up. */
@@ -100,7 +100,7 @@ export class FloatConversion {
     code.set(result)
     if (!exact) operands.inexactIf(() => this.pushDiffers(kind, result, format))
     code.get(result)
-    operands.store(format, true)
+    operands.set(format, true)
   }
 
   /** Pushes whether `result` is not the integer in rs1: converted back, it is another one. */

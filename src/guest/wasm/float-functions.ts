@@ -18,7 +18,11 @@ export const UNKNOWN = 2
 
 /** (a, b) -> f64: the sum, and if it is not exact, of its two neighbours the one with an odd significand. */
 export function addToOddBody(code: Code): void {
-  const [a, b] = [0, 1]
+  pushOddSum(code, 0, 1)
+}
+
+/** Pushes the sum of two locals, and if it is not exact, of its two neighbours the one with an odd significand. */
+function pushOddSum(code: Code, a: number, b: number): void {
   const [sum, error] = [code.local(Type.f64), code.local(Type.f64)]
   const bits = code.local(Type.i64)
   pushSum(code, a, b, sum)
@@ -26,20 +30,8 @@ export function addToOddBody(code: Code): void {
   code.set(error)
   code.get(sum)
   code.op(Op.i64ReinterpretF64)
-  code.set(bits)
-  code.get(error)
-  code.f64(0)
-  code.op(Op.f64Eq)
-  code.get(bits)
-  code.op(Op.i32WrapI64)
-  code.i32(1)
-  code.op(Op.i32And)
-  code.op(Op.i32Or)
-  code.if()
-  code.get(sum)
-  code.return()
-  code.end()
-  code.get(bits)
+  code.tee(bits)
+  // Towards the error, or else away from it.
   code.i64(1)
   code.i64(-1)
   code.get(error)
@@ -49,6 +41,16 @@ export function addToOddBody(code: Code): void {
   code.f64(0)
   code.op(Op.f64Gt)
   code.op(Op.i32Eq)
+  code.op(Op.select)
+  code.i64(0)
+  code.get(error)
+  code.f64(0)
+  code.op(Op.f64Ne)
+  code.get(bits)
+  code.op(Op.i32WrapI64)
+  code.i32(1)
+  code.op(Op.i32And)
+  code.op(Op.i32GtU)
   code.op(Op.select)
   code.op(Op.i64Add)
   code.op(Op.f64ReinterpretI64)
@@ -140,13 +142,38 @@ function pushProductError(code: Code, a: number, b: number, high: number): void 
 }
 
 /**
- * (a, b, c) -> f64: a * b + c rounded once; NaN if this way cannot tell. What comes out is exact if it is tiny.
- * @param addToOdd the function of `addToOddBody`
+ * Pushes whether three numbers lie well inside the bounds for a * b + c: exponents of a and b from -256 to 255, of c from
+ * -512 to 511, which are powers of two of exponents.
  */
-export function fmaBody(code: Code, addToOdd: number): void {
+function pushCommon(code: Code, a: number, b: number, c: number): void {
+  const excess = (x: number, least: number): void => {
+    code.get(x)
+    code.op(Op.i64ReinterpretF64)
+    code.i64(52)
+    code.op(Op.i64ShrU)
+    code.op(Op.i32WrapI64)
+    code.i32(0x7ff)
+    code.op(Op.i32And)
+    code.i32(1023 + least)
+    code.op(Op.i32Sub)
+  }
+  excess(a, -256)
+  excess(b, -256)
+  code.op(Op.i32Or)
+  excess(c, -512)
+  code.i32(1)
+  code.op(Op.i32ShrU)
+  code.op(Op.i32Or)
+  code.i32(512)
+  code.op(Op.i32LtU)
+}
+
+/** (a, b, c) -> f64: a * b + c rounded once; NaN if this way cannot tell. What comes out is exact if it is tiny. */
+export function fmaBody(code: Code): void {
   const [a, b, c] = [0, 1, 2]
   const local = (): number => code.local(Type.f64)
-  const [high, low, sum, total, sumError] = [local(), local(), local(), local(), local()]
+  const [high, low, sum, total] = [local(), local(), local(), local()]
+  const [sumError, totalError] = [local(), local()]
   const isZero = (x: number): void => {
     code.get(x)
     code.f64(0)
@@ -156,6 +183,9 @@ export function fmaBody(code: Code, addToOdd: number): void {
   code.get(b)
   code.op(Op.f64Mul)
   code.set(high)
+  pushCommon(code, a, b, c)
+  code.op(Op.i32Eqz)
+  code.if()
   pushWithin(code, high)
   pushWithin(code, c)
   isZero(c)
@@ -180,16 +210,17 @@ export function fmaBody(code: Code, addToOdd: number): void {
   code.f64(Number.NaN)
   code.return()
   code.end()
+  code.end()
   pushProductError(code, a, b, high)
   code.set(low)
   pushSum(code, c, low, sum)
   pushError(code, c, low, sum)
   code.set(sumError)
   pushSum(code, high, sum, total)
-  code.get(total)
-  code.get(sumError)
   pushError(code, high, sum, total)
-  code.call(addToOdd)
+  code.set(totalError)
+  code.get(total)
+  pushOddSum(code, sumError, totalError)
   code.op(Op.f64Add)
 }
 

@@ -39,10 +39,10 @@ export interface FloatOperands {
   /** Whether code before this, on every way here, has made sure that a source is no NaN; `isNow`: from here on it has. */
   isNumber(source: FloatSource, format: FloatFormat): boolean
   isNowNumber(source: FloatSource, format: FloatFormat): void
-  /** Takes a number from the stack to frd; `ordinary` says that it is no NaN. FS becomes Dirty. */
-  store(format: FloatFormat, ordinary: boolean): void
-  /** Takes an i64 from the stack to frd. FS becomes Dirty. */
-  storeBits(): void
+  /** Takes what is on the stack, of the format, to frd. FS becomes Dirty. @param isNumber it is no NaN */
+  set(format: FloatFormat, isNumber: boolean): void
+  /** Takes all bits from the stack, as i64, to frd. FS becomes Dirty. */
+  setBits(): void
   /** Rounds the f64 on the stack to an integer by the instruction's mode. */
   roundToInteger(): void
   /**

@@ -81,7 +81,7 @@ export class FloatWriter {
           code.i64Big(-1n << 32n)
           code.op(Op.i64Or)
         }
-        return operands.storeBits()
+        return operands.setBits()
       case 'toW':
       case 'toWu':
       case 'toL':
@@ -141,7 +141,7 @@ export class FloatWriter {
       code.end()
     }
     code.get(result)
-    operands.store(format, true)
+    operands.set(format, true)
   }
 
   /** Both operands in scratch locals, and one for a result. */
@@ -250,7 +250,7 @@ export class FloatWriter {
       if (operation === 'sgnjn') code.op(single ? Op.f32Neg : Op.f64Neg)
       code.op(single ? Op.f32Copysign : Op.f64Copysign)
     }
-    operands.store(format, isNumber)
+    operands.set(format, isNumber)
   }
 
   private pushAsBits(format: FloatFormat): void {

@@ -19,6 +19,7 @@ import type {
   FloatOperation,
   Row,
 } from '../isa/index.ts'
+import { pushCombined } from './atomics.ts'
 import type { Code } from './code.ts'
 import { pushField } from './fields.ts'
 import type { ExactnessFunctions, FloatFunctions } from './float-operands.ts'
@@ -249,29 +250,10 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.mem(LOADS[size][1])
     code.set(result)
     this.host()
-    this.combine(size, operation)
+    pushCombined(code, size, operation, result, () => this.rs2())
     code.mem(STORES[size])
     code.get(result)
     this.rd()
-  }
-
-  /** Pushes what an atomic stores. */
-  private combine(size: 4 | 8, operation: AmoOperation): void {
-    const { code, result } = this
-    const operand = (): void => {
-      this.rs2()
-      if (size === 4) code.op(Op.i64Extend32S)
-    }
-    if (operation !== 'swap') code.get(result)
-    operand()
-    const arithmetic = ARITHMETIC[operation]
-    if (arithmetic !== undefined) return code.op(arithmetic)
-    const comparison = COMPARISONS[operation]
-    if (comparison === undefined) return
-    code.get(result)
-    operand()
-    code.op(comparison)
-    code.op(Op.select)
   }
 
   private effectiveAddress(): void {
@@ -340,7 +322,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
       code.i64Big(-1n << 32n)
       code.op(Op.i64Or)
     }
-    this.floats.storeBits()
+    this.floats.setBits()
   }
 
   floatStore(size: 4 | 8): void {
@@ -393,18 +375,4 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   illegal(): void {
     this.rare = true
   }
-}
-
-const ARITHMETIC: Readonly<Partial<Record<AmoOperation, 0x7c | 0x83 | 0x84 | 0x85>>> = {
-  add: Op.i64Add,
-  and: Op.i64And,
-  or: Op.i64Or,
-  xor: Op.i64Xor,
-}
-/** The old value is kept if it compares so with the operand; both are sign-extended, which keeps unsigned order. */
-const COMPARISONS: Readonly<Partial<Record<AmoOperation, 0x53 | 0x54 | 0x55 | 0x56>>> = {
-  min: Op.i64LtS,
-  max: Op.i64GtS,
-  minu: Op.i64LtU,
-  maxu: Op.i64GtU,
 }

@@ -128,7 +128,7 @@ export class InterpreterFloats implements FloatOperands {
   }
   isNowNumber(): void {}
 
-  store(format: FloatFormat): void {
+  set(format: FloatFormat): void {
     const { code } = this
     const value = this.value[format]
     code.set(value)
@@ -143,7 +143,7 @@ export class InterpreterFloats implements FloatOperands {
     this.dirty()
   }
 
-  storeBits(): void {
+  setBits(): void {
     this.code.set(this.bits)
     this.cell('rd')
     this.code.get(this.bits)

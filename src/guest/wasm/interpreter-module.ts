@@ -17,7 +17,6 @@
  * R3 `frame` is where the page of pc lies, or -1 if no page is known (page is then no page's address).
  */
 import { Access } from '../../hardware/index.ts'
-import { ROWS, type Row } from '../isa/index.ts'
 import { Cell } from '../hart/index.ts'
 import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
@@ -31,6 +30,7 @@ import {
   InterpreterEmitter,
   MISS_SHIFT,
 } from './interpreter-emitter.ts'
+import { floatBody, planCases, pushIndex, writeCases } from './interpreter-cases.ts'
 import { FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { NOTE_PARAMETERS } from './observation.ts'
 import { Mem, Op, Type } from './opcodes.ts'
@@ -43,17 +43,6 @@ const EXPANSIONS: number = FETCH_FRAME + 12
 
 /** Bytes of the table of expanded 16-bit instructions, 4 each. */
 export const EXPANSIONS_BYTES: number = 4 * 65536
-
-/** Opcode and funct3, and two bits of funct7 that tell most instructions apart, as an index of ten bits. */
-const INDEX_BITS = 0x4200_707f
-/** The bits of an instruction that an index stands for. */
-const wordOf = (index: number): number =>
-  3 | ((index & 31) << 2) | ((index & 0xe0) << 7) | ((index & 0x100) << 22) | ((index & 0x200) << 16)
-
-interface Case {
-  readonly rows: readonly Row[]
-  label: number
-}
 
 /**
  * Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot, or warm; there may
@@ -114,6 +103,7 @@ export function interpreterModule(hooks: UnitHooks | null = null, observed: bool
   const addToOdd = m.function(m.type([f64, f64], [f64]))
   const productDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
   const sumDiffers = m.function(m.type([f64, f64, f64], [Type.i32]))
+  const float = m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]))
   m.function(m.type([Type.i32, Type.i32, Type.i32], [Type.i32]), 'run')
   const write = (parameters: number, body: (code: Code) => void): void => {
     const code = m.begin(parameters)
@@ -122,11 +112,12 @@ export function interpreterModule(hooks: UnitHooks | null = null, observed: bool
   }
   write(1, expandBody)
   write(4, (code) => missBody(code, refill))
-  write(3, (code) => fmaBody(code, addToOdd))
+  write(3, fmaBody)
   write(2, addToOddBody)
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
-  const functions = { step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers }
+  const functions = { step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers, float }
+  write(3, (code) => floatBody(code, functions))
   write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
 }
@@ -155,6 +146,8 @@ interface Functions extends EmitterFunctions {
   readonly expand: number
   /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
   readonly miss: number
+  /** (area, word, index) -> i32: floating point; 0 if it has to be done otherwise. */
+  readonly float: number
 }
 
 /** The body of `run`: (area, expansions, budget) -> reason, 0 when the budget is spent. */
@@ -583,32 +576,20 @@ class Dispatcher {
 
   /** Blocks of all handlers around the dispatch, and their code behind it. */
   private handlers(out: number, unexpanded: number): void {
-    const { code, emitter, frame } = this
-    const { cases, table } = planCases()
-    for (let n = cases.length - 1; n >= 0; n--) cases[n]!.label = code.block()
-    this.dispatch(out, unexpanded)
-    code.brTable(
-      table.map((entry) => (entry === undefined ? frame.slow : entry.label)),
-      frame.slow,
-    )
-    for (const { rows } of cases) {
-      code.end()
-      for (const row of rows) {
-        const unseen = row.mask & ~INDEX_BITS
-        if (unseen !== 0) {
-          code.get(frame.word)
-          code.i32(unseen)
-          code.op(Op.i32And)
-          code.i32(row.match & unseen)
-          code.op(Op.i32Eq)
-          code.if()
-        }
-        if (!emitter.handler(row)) code.br(frame.slow)
-        if (unseen === 0) break
-        code.end()
-      }
-      code.br(frame.slow)
-    }
+    const { code, emitter, frame, scratch } = this
+    const float = code.block()
+    writeCases(code, planCases(), false, float, emitter, frame, () => {
+      this.dispatch(out, unexpanded)
+      code.tee(scratch)
+    })
+    code.end()
+    code.get(frame.base)
+    code.get(frame.word)
+    code.get(scratch)
+    code.call(this.functions.float)
+    code.op(Op.i32Eqz)
+    code.brIf(frame.slow)
+    code.br(frame.advance)
   }
 
   /** Fetches the instruction at `at`, and pushes its index. */
@@ -618,7 +599,7 @@ class Dispatcher {
       this.needRoom(() => this.spend(out, 'pc'))
       this.spend(out, 'at')
       this.fetch(unexpanded)
-      return this.pushIndex()
+      return pushIndex(code, frame.word)
     }
     this.spend(out, 'at')
     code.get(frame.at)
@@ -655,7 +636,7 @@ class Dispatcher {
     const { code, frame, record, recordAt } = this
     this.needRoom(() => {})
     this.fetch(unexpanded)
-    this.pushIndex()
+    pushIndex(code, frame.word)
     code.i32(RECORDED)
     code.op(Op.i32Or)
     code.get(frame.behind)
@@ -734,25 +715,6 @@ class Dispatcher {
     code.end()
   }
 
-  /** Pushes the index of the word. */
-  private pushIndex(): void {
-    const { code, frame } = this
-    const bits = (right: number, mask: number): void => {
-      code.get(frame.word)
-      code.i32(right)
-      code.op(Op.i32ShrU)
-      code.i32(mask)
-      code.op(Op.i32And)
-    }
-    bits(2, 31)
-    bits(7, 0xe0)
-    code.op(Op.i32Or)
-    bits(22, 0x100)
-    code.op(Op.i32Or)
-    bits(16, 0x200)
-    code.op(Op.i32Or)
-  }
-
   /** Whether the instruction that begins with the bits on the stack has 32 bits. */
   private isLong(): void {
     const { code } = this
@@ -780,21 +742,4 @@ class Dispatcher {
     code.op(Op.i32Eqz)
     code.brIf(unexpanded)
   }
-}
-
-/** Rows by index: each set of rows that some index may mean is one case. */
-function planCases(): { readonly cases: readonly Case[]; readonly table: readonly (Case | undefined)[] } {
-  const rows = ROWS.filter((row) => row.expandsTo === undefined)
-  const byOpcode = Array.from({ length: 32 }, (_, opcode) =>
-    rows.filter((row) => ((wordOf(opcode) ^ row.match) & row.mask & 0x7f) === 0),
-  )
-  const byRows = new Map<string, Case>()
-  const table: (Case | undefined)[] = []
-  for (let index = 0; index < 1024; index++) {
-    const found = byOpcode[index & 31]!.filter((row) => ((wordOf(index) ^ row.match) & row.mask & INDEX_BITS) === 0)
-    const key = found.map((row) => row.name).join()
-    if (found.length > 0 && !byRows.has(key)) byRows.set(key, { rows: found, label: 0 })
-    table.push(byRows.get(key))
-  }
-  return { cases: [...byRows.values()], table }
 }

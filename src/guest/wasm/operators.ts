@@ -9,6 +9,12 @@
 import type { Code } from './code.ts'
 import { Op, Type } from './opcodes.ts'
 
+/** Distances, and the lower one of each two neighbours. */
+const SWAPS = [
+  [8, 0x00ff_00ff_00ff_00ffn],
+  [16, 0x0000_ffff_0000_ffffn],
+] as const
+
 export class WasmOperators {
   /** The function in the making. */
   protected readonly code: Code
@@ -102,6 +108,44 @@ export class WasmOperators {
     this.otherwise(Op.i64RemU)
   }
 
+  /** WebAssembly takes amounts modulo 64 as well. */
+  rotateLeft(_a: void, _amount: void): void {
+    this.code.op(Op.i64Rotl)
+  }
+  rotateRight(_a: void, _amount: void): void {
+    this.code.op(Op.i64Rotr)
+  }
+  countLeadingZeros(_a: void): void {
+    this.code.op(Op.i64Clz)
+  }
+  countTrailingZeros(_a: void): void {
+    this.code.op(Op.i64Ctz)
+  }
+  countOnes(_a: void): void {
+    this.code.op(Op.i64Popcnt)
+  }
+  /** Neighbours change places: bytes, pairs, fours. */
+  reverseBytes(_a: void): void {
+    const { code } = this
+    const a = this.temporary(0)
+    for (const [bits, mask] of SWAPS) {
+      code.set(a)
+      code.get(a)
+      code.i64(bits)
+      code.op(Op.i64ShrU)
+      code.i64Big(mask)
+      code.op(Op.i64And)
+      code.get(a)
+      code.i64Big(mask)
+      code.op(Op.i64And)
+      code.i64(bits)
+      code.op(Op.i64Shl)
+      code.op(Op.i64Or)
+    }
+    code.i64(32)
+    code.op(Op.i64Rotl)
+  }
+
   signExtend32(_a: void): void {
     this.code.op(Op.i64Extend32S)
   }
@@ -130,6 +174,9 @@ export class WasmOperators {
   }
   truth(_condition: void): void {
     this.code.op(Op.i64ExtendI32U)
+  }
+  choose(_a: void, _b: void, _condition: void): void {
+    this.code.op(Op.select)
   }
 
   /** Scratch local `n` of type i64: 0 and 1 are the operands of the operators above. */

@@ -2,6 +2,8 @@
 import type { Gvn, Pfn } from '../../../src/base/index.ts'
 import { Access, PhysicalMemory, TlbSet } from '../../../src/hardware/index.ts'
 import {
+  CODE_CACHE_BYTES,
+  CodeCache,
   EXPANSIONS_BYTES,
   HART_AREA_BYTES,
   HartArea,
@@ -10,6 +12,7 @@ import {
   interpreterParts,
   ReservationTable,
   type TranslationSource,
+  Translator,
   WasmInterpreter,
 } from '../../../src/guest/index.ts'
 import { FlatBytes, FlatMemory } from '../hart/flat-memory.ts'
@@ -20,7 +23,9 @@ class CachedFlatMemory extends FlatMemory implements TranslationSource {
   readonly tlb: TlbSet = new TlbSet({ entries: 64 })
 
   constructor(base: number, size: number) {
-    const storage = new PhysicalMemory(size / 4096, { scratchBytes: HART_AREA_BYTES + EXPANSIONS_BYTES })
+    const storage = new PhysicalMemory(size / 4096, {
+      scratchBytes: HART_AREA_BYTES + CODE_CACHE_BYTES + EXPANSIONS_BYTES,
+    })
     super(base, size, new FlatBytes(size, storage.memory.buffer))
     this.storage = storage
   }
@@ -56,12 +61,25 @@ class CachedFlatMemory extends FlatMemory implements TranslationSource {
   }
 }
 
-/** The WebAssembly interpreter on a memory of that size. */
-export function wasmBench(base: number, size: number): Bench {
-  const memory = new CachedFlatMemory(base, size)
+/** A hart whose registers and fast TLBs generated code has. */
+function areaOn(memory: CachedFlatMemory): { readonly area: HartArea; readonly hart: Hart } {
   const area = new HartArea(memory.storage)
   const hart = new Hart({ id: 0, memory, state: area.state, reservations: new ReservationTable(1) })
   area.attach(memory, hart.reservations, 0)
+  return { area, hart }
+}
+
+/** The translator, with a threshold that one round of a loop reaches. */
+export function translatorBench(base: number, size: number): Bench {
+  const memory = new CachedFlatMemory(base, size)
+  const { area, hart } = areaOn(memory)
+  return { memory, engine: new Translator(hart, area, new CodeCache(memory.storage, 1)) }
+}
+
+/** The WebAssembly interpreter on a memory of that size. */
+export function wasmBench(base: number, size: number): Bench {
+  const memory = new CachedFlatMemory(base, size)
+  const { area, hart } = areaOn(memory)
   const parts = interpreterParts(memory.storage)
   return { memory, engine: new WasmInterpreter(hart, area, new DecodeCache(), () => parts) }
 }

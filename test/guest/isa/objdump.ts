@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isShort } from '../../../src/guest/index.ts'
 
-const ARCHITECTURE = 'rv64gc_zba_zbs'
+const ARCHITECTURE = 'rv64gc_zba_zbb_zbs'
 const PROGRAMS = ['riscv64-unknown-elf-objdump', 'riscv64-linux-gnu-objdump']
 
 /** The objdump to use, undefined if there is none. */

@@ -3,13 +3,14 @@ import type { Emitter, Row } from '../../../src/guest/index.ts'
 
 /** Which operations an emitter has, by what they take and give. */
 const SOURCES = 'rs1 rs2 imm uimm pc nextPc constant'.split(' ')
-const UNARY = 'signExtend32 zeroExtend32 truth'.split(' ')
+const UNARY = 'signExtend32 zeroExtend32 truth countLeadingZeros countTrailingZeros countOnes reverseBytes'.split(' ')
 const ARITHMETIC = 'add sub and or xor shiftLeft shiftRight shiftRightSigned div divUnsigned rem remUnsigned mul'.split(
   ' ',
 )
 const HIGH = 'mulHigh mulHighUnsigned mulHighSignedUnsigned'.split(' ')
 const COMPARISON = 'equal notEqual less lessUnsigned greaterEqual greaterEqualUnsigned'.split(' ')
-const BINARY = [...ARITHMETIC, ...HIGH, ...COMPARISON]
+const ROTATIONS = 'rotateLeft rotateRight'.split(' ')
+const BINARY = [...ARITHMETIC, ...ROTATIONS, ...HIGH, ...COMPARISON]
 const SINKS = 'rd branch jump'.split(' ')
 const MEMORY = 'load store loadReserved storeConditional amo floatLoad floatStore float fence fenceI sfenceVma'.split(
   ' ',
@@ -39,6 +40,7 @@ export function stackFault(row: Row): string | undefined {
       name,
       (a, b) => (pop(b, name), pop(a, name), push()),
     ]),
+    ['choose', (a: number, b: number, c: number) => (pop(c, 'choose'), pop(b, 'choose'), pop(a, 'choose'), push())],
     ...SINKS.map((name): [string, (a: number) => void] => [
       name,
       (a) => {

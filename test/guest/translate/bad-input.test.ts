@@ -1,7 +1,7 @@
 /** Guests that fill the cache of translated code, and that jump into the middle of instructions: time, never correctness. */
 import test from 'ava'
 import { PAGE_SIZE } from '../../../src/base/index.ts'
-import type { Hpa, Pfn } from '../../../src/base/index.ts'
+import type { Hpa } from '../../../src/base/index.ts'
 import { Assembler, CODE_CACHE_BYTES, CodeCache, Machine } from '../../../src/guest/index.ts'
 import { BATCH_INSTRUCTIONS } from '../../../src/guest/translate/code-cache.ts'
 import { UNIT_LIMIT } from '../../../src/guest/translate/discover.ts'
@@ -88,13 +88,19 @@ test('however many places are hot at once, a batch is bounded', (t) => {
   t.is(cache.stats.units, hosts.length)
 })
 
-test('code in frame 0, which means no code in the map, is refused', (t) => {
+test('code at host address 0 is no different: an empty map does not lead anywhere from there', (t) => {
   const memory = new PhysicalMemory(2, { scratchBytes: CODE_CACHE_BYTES })
   const cache = new CodeCache(memory, 2)
   memory.write32(0 as Hpa, 0x0000_006f)
-  t.throws(() => cache.translate([0]), { message: /frame 0/ })
-  cache.warm(0)
-  t.false(cache.records.has(0 as Pfn))
+  t.false(cache.link(0))
+  const map = new Int32Array(memory.memory.buffer, (cache as unknown as { readonly map: number }).map, 1)
+  t.is(map[0], -1)
+  cache.translate([0])
+  t.true(cache.link(0))
+  t.is(map[0], 0)
+  cache.clear()
+  t.false(cache.link(0))
+  t.is(map[0], -1)
 })
 
 test('a loop through both halves of the same bytes runs as on the reference', async (t) => {

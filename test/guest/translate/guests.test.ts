@@ -15,6 +15,7 @@ const GUESTS: readonly (readonly [string, string, Partial<MachineOptions>])[] = 
   ['sort', 'count=400', { vm: { paging: 'shadow' } }],
   ['jump-nowhere', '', {}],
   ['recursive-table', '', {}],
+  ['float', '', {}],
   ['spin', '', { budget: 100_000 }],
   ['wild-mmio', '', {}],
   ['write-text', '', {}],

@@ -14,7 +14,9 @@ const CODE = 0x1000
 const CODE_BYTES = 8192
 const DATA = 0x8000
 const LOG = 0x20000
+/** One of its kind for each register, twice, and special ones. */
 const VALUES = 64
+const SPECIALS = 24
 /** Integer registers with a purpose: where the values are, the log's end, data, the rounds of a loop, FS bits, the handler's. */
 const TABLE = 18
 const LOGGED = 19
@@ -29,6 +31,21 @@ const TARGETS = [0, 5, 6, 7, 11, 12, 13, 14, 15, 16, 17]
 const DOUBLES = 16
 
 const FLOAT_ROWS: readonly Row[] = ROWS.filter((row) => kindOf(row).float !== undefined)
+/** Those that need no rounding mode, or only a legal one. */
+const EXACT_ROWS: readonly Row[] = FLOAT_ROWS.filter(
+  (row) => !FLOAT_OPERATIONS[kindOf(row).float!].rounds || /^fcvt\.d\.(?:s|wu?)$/.test(row.name),
+)
+/** Those that care about NaNs and boxes. */
+const WARY_ROWS: readonly Row[] = FLOAT_ROWS.filter((row) =>
+  /^f(?:min|max|eq|lt|le|class|sgnj|cvt\.[ds]\.[ds]|add)/.test(row.name),
+)
+const named = (name: string): Row => ROWS.find((row) => row.name === name)!
+const SUMS = { s: [named('fadd.s'), named('fsub.s')], d: [named('fadd.d'), named('fsub.d')] } as const
+/** Where operands come from. */
+function sourceFormat(row: Row): 's' | 'd' {
+  const format = row.extension === 'F' ? 's' : 'd'
+  return kindOf(row).float === 'convert' ? (format === 's' ? 'd' : 's') : format
+}
 const FLOAT_ACCESSES: readonly Row[] = ROWS.filter((row) => /^(?:c\.)?f[ls][wd]$/.test(row.name))
 const PLAIN: readonly Row[] = ['addi', 'add', 'xor', 'slli', 'mul', 'ld', 'sd', 'lw', 'sw'].map((name) =>
   ROWS.find((row) => row.name === name)!,
@@ -87,30 +104,55 @@ export function randomFloatProgram(seed: number): Uint8Array {
   const floatRegister = (format: 's' | 'd'): number =>
     random.oneIn(24) ? random.below(32) : random.below(DOUBLES) + (format === 's' ? DOUBLES : 0)
 
-  const float = (): void => {
-    const row = random.pick(FLOAT_ROWS)
+  /** @param fixed a register: of the result, or of the first source */
+  const float = (rows: readonly Row[] = FLOAT_ROWS, fixed: { rd?: number; rs1?: number } = {}): void => {
+    const row = random.pick(rows)
     const operation = kindOf(row).float!
     const { toInteger, sources } = FLOAT_OPERATIONS[operation]
     const format = row.extension === 'F' ? 's' : 'd'
-    const source = operation === 'convert' ? (format === 's' ? 'd' : 's') : format
+    const source = sourceFormat(row)
     const truncates = operation.startsWith('to') && random.oneIn(2)
+    const own = floatRegister(source)
     const operands = {
       rd: toInteger ? random.pick(TARGETS) : floatRegister(format),
-      rs1: sources === 0 ? random.pick(SOURCES) : floatRegister(source),
-      rs2: floatRegister(format),
+      rs1: sources === 0 ? random.pick(SOURCES) : own,
+      rs2: operation.startsWith('sgn') && random.oneIn(4) ? own : floatRegister(format),
       rs3: floatRegister(format),
       rm: truncates ? 1 : random.pick([0, 0, 0, 7, 7, 7, 1, 2, 3, 4]),
+      ...(toInteger ? {} : fixed),
+      ...(sources > 0 && fixed.rs1 !== undefined ? fixed : {}),
     }
     // Results that feed on themselves are soon infinite.
-    if (sources > 0 && random.oneIn(2)) refresh(operands.rs1)
+    if (sources > 0 && fixed.rs1 === undefined && random.oneIn(2)) refresh(operands.rs1)
     if (sources > 1 && random.oneIn(2)) refresh(operands.rs2)
     put(encode(row, keepOnly(row, operands)))
   }
 
   /** A number from the table, of the kind that the register holds. */
   const refresh = (rd = random.below(32)): void => {
-    const imm = 8 * (rd + 32 * random.below(2))
+    const imm = 8 * (random.oneIn(16) ? random.below(VALUES) : rd + 32 * random.below(2))
     put(asm.word('fld', { rd, rs1: TABLE, imm }))
+  }
+
+  /** A register is known to hold a number, and then it does not, or on one way only. */
+  const turn = (): void => {
+    const rd = random.below(32)
+    const reads = rd < DOUBLES ? 'd' : 's'
+    const wary = WARY_ROWS.filter((row) => sourceFormat(row) === reads)
+    const watched = random.oneIn(2)
+    if (watched) csrImmediate(CSR_ADDRESS.fflags, 1)
+    refresh(rd)
+    float(SUMS[reads], random.oneIn(3) ? { rs1: rd } : { rd })
+    if (random.oneIn(3)) put(asm.word('beq', { rs1: random.pick(SOURCES), rs2: random.pick(SOURCES), imm: 8 }))
+    put(asm.word('fld', { rd, rs1: TABLE, imm: 8 * (VALUES + random.below(SPECIALS)) }))
+    if (random.oneIn(3)) {
+      put(asm.word('beq', { rs1: random.pick(SOURCES), rs2: random.pick(SOURCES), imm: 8 }))
+      put(asm.word('fld', { rd, rs1: TABLE, imm: 8 * rd }))
+    }
+    float(wary, { rs1: rd })
+    if (!watched) return
+    csr('csrrs', CSR_ADDRESS.fflags, 0, SCRATCH[0])
+    append('sd', SCRATCH[0])
   }
 
   const access = (row: Row): void => {
@@ -178,7 +220,10 @@ export function randomFloatProgram(seed: number): Uint8Array {
 
   const loop = (): void => {
     csrImmediate(CSR_ADDRESS.fcsr, random.pick([1, 1, 1, 0, 0, 17, 31]))
-    if (random.oneIn(4)) csrImmediate(CSR_ADDRESS.frm, random.below(5))
+    const rows = random.oneIn(4) ? EXACT_ROWS : FLOAT_ROWS
+    if (random.oneIn(rows === EXACT_ROWS ? 2 : 4)) {
+      csrImmediate(CSR_ADDRESS.frm, random.pick(rows === EXACT_ROWS ? [0, 1, 4, 5, 7] : [1, 2, 3, 4, 5]))
+    }
     csr('csrrc', CSR_ADDRESS.sstatus, FS_ALL)
     if (!random.oneIn(12)) csr('csrrs', CSR_ADDRESS.sstatus, random.pick([FS_ON, FS_ALL]))
     put(asm.word('addi', { rd: COUNTER, rs1: 0, imm: random.between(3, 16) }))
@@ -187,10 +232,11 @@ export function randomFloatProgram(seed: number): Uint8Array {
     const calm = random.oneIn(2)
     for (let n = random.between(6, 32); n > 0; n--) {
       const choice = random.below(20)
-      if (choice < 11) float()
-      else if (choice < 14) refresh()
-      else if (choice < 16) access(random.pick(FLOAT_ACCESSES))
-      else if (choice < 18) plain()
+      if (choice < 10) float(rows)
+      else if (choice < 12) turn()
+      else if (choice < 13) refresh()
+      else if (choice < 15) access(random.pick(FLOAT_ACCESSES))
+      else if (choice < 16) plain()
       else if (choice < 19) skip()
       else if (!calm) control()
     }
@@ -200,6 +246,10 @@ export function randomFloatProgram(seed: number): Uint8Array {
     put(asm.word('addi', { rd: COUNTER, rs1: COUNTER, imm: -1 }))
     put(asm.word('bne', { rs1: COUNTER, rs2: 0, imm: start - at }))
     log()
+    if (random.oneIn(6)) return
+    // No unit goes on here.
+    put(asm.word('auipc', { rd: 31, imm: 0 }))
+    put(asm.word('jalr', { rd: 0, rs1: 31, imm: 8 }))
   }
 
   prologue()
@@ -208,21 +258,43 @@ export function randomFloatProgram(seed: number): Uint8Array {
   while (at < CODE + CODE_BYTES - 400) loop()
   put(asm.word('jal', { rd: 0, imm: CODE - at }))
   for (let n = 0; n < VALUES; n++) view.setBigUint64(DATA + 8 * n, tableValue(random, n % 32), true)
-  for (let i = DATA + 8 * VALUES; i < image.length; i++) image[i] = random.below(256)
+  for (let n = 0; n < SPECIALS; n++) view.setBigUint64(DATA + 8 * (VALUES + n), specialValue(random), true)
+  for (let i = DATA + 8 * (VALUES + SPECIALS); i < image.length; i++) image[i] = random.below(256)
   return elf(image, BASE, BASE)
 }
 
-/**
- * Mostly ordinary, so that a chain of operations stays so; some so large or small that a product is not; now and then an
- * unboxed single or a corner.
- */
+const SPECIAL = {
+  s: [0n, 1n << 31n, 0x7f80_0000n, 0xff80_0000n, 0x7fc0_0000n, 0x7f80_0001n, 0xffc0_1234n, 1n, 0x3f80_0000n],
+  d: [
+    0n,
+    1n << 63n,
+    0x7ff0n << 48n,
+    0xfff0n << 48n,
+    0x7ff8n << 48n,
+    (0x7ff0n << 48n) | 1n,
+    (0xfff8n << 48n) | 77n,
+    1n,
+    0x3ff0n << 48n,
+  ],
+} as const
+
+/** NaNs of both kinds and formats for the most part; some are boxed, some are not. */
+function specialValue(random: Random): bigint {
+  const format = random.oneIn(2) ? 's' : 'd'
+  const bits = random.pick(SPECIAL[format])
+  return format === 'd' || random.oneIn(4) ? bits : bits | (0xffff_ffffn << 32n)
+}
+
+/** Mostly ordinary, so that a chain of operations stays so; some so large or small that a product is not; some special. */
 function tableValue(random: Random, register: number): bigint {
-  const choice = random.below(12)
+  const choice = random.below(16)
   if (choice === 0) return floatValue(random)
   const format = register < DOUBLES ? 'd' : 's'
+  const box = format === 'd' ? 0n : 0xffff_ffffn << 32n
+  if (choice < 2) return random.pick(SPECIAL[format]) | box
   const range = format === 'd' ? 500 : 60
-  const scale = choice > 2 ? random.between(-4, 34) : random.between(-4, 4) + random.pick([-range, range, 32, 52])
-  const number =
-    (random.oneIn(2) ? -1 : 1) * (random.below(2 ** 20) / 2 ** 20) * (random.oneIn(2) ? 1 : Math.PI) * 2 ** scale
-  return bitsOf(number, format) | (format === 'd' ? 0n : 0xffff_ffffn << 32n)
+  const scale = choice > 6 ? random.between(-4, 34) : random.between(-4, 4) + random.pick([-range, range, 32, 52])
+  const integer = choice === 6 ? 2 ** 31 + random.below(2 ** 31) : 0
+  const number = integer + (random.below(2 ** 20) / 2 ** 20) * (random.oneIn(2) ? 1 : Math.PI) * 2 ** scale
+  return bitsOf(random.oneIn(2) ? number : -number, format) | box
 }

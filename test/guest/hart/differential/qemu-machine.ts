@@ -12,7 +12,7 @@ import { RAM } from './arena.ts'
 export const RAM_BYTES: number = 64 << 20
 export const FINISHER = 0x10_0000
 
-const CPU = 'rv64,h=off,zba=on,zbb=off,zbc=off,zbs=on,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(',')
+const CPU = 'rv64,h=off,zba=on,zbb=on,zbc=off,zbs=on,sstc=off,pmu-num=0,Zihintpause=off,svadu=off'.split(',')
 
 const QEMU = 'qemu-system-riscv64'
 const QEMU_ARGUMENTS =
