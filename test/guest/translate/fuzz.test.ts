@@ -11,8 +11,8 @@ const FIRST = Number(process.env['UMBRA_SEED'] ?? 1)
 const THRESHOLDS = [1, 2, 3, 8, 20, 10_000]
 
 for (const [kind, make, count] of [
-  ['random', randomProgram, LONG ? 250 : 12],
-  ['floating-point', randomFloatProgram, LONG ? 40 : 4],
+  ['random', randomProgram, LONG ? 250 : 6],
+  ['floating-point', randomFloatProgram, LONG ? 40 : 3],
 ] as const) {
   test(`${kind} programs run alike on the translator and the reference interpreter`, async (t) => {
     t.timeout(3_600_000)
