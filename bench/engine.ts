@@ -64,7 +64,7 @@ export const engine: Subject = {
             (instructions / 1e6 / ours).toFixed(0),
             `${(qemu / ours).toFixed(2)}x`,
           ]),
-          note: 'Every checksum is the one that QEMU computes.',
+          note: 'Every checksum is the one that QEMU computes. Both have the memory of the guest in huge pages where they can (MADV_HUGEPAGE).',
         },
         ...classTable(measured),
         ...translationTable(measured),

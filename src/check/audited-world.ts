@@ -23,7 +23,7 @@ export interface AuditedVm {
   forEachTlbEntry(visit: (entry: AuditedTranslation, vcpu: number) => void): void
   /** The byte address that backs a guest frame, or -1. */
   hvaOf(gfn: number): number
-  /** Invalidations that it counts as open (mn_active_invalidate_count); 0 once it is being destroyed. */
+  /** Invalidations that it counts as open, by either of its counts; 0 once it is being destroyed. */
   openInvalidations(): number
   /** Every guest page whose frame the hypervisor keeps at hand and may use in this step. */
   forEachCachedFrame(visit: (frame: { readonly hva: number; readonly gfn: number; readonly pfn: number }) => void): void

@@ -37,7 +37,8 @@ class KernelVm implements AuditedVm {
   }
 
   openInvalidations(): number {
-    return this.vm.isDying ? 0 : this.vm.invalidation.active
+    const { isDying, invalidation } = this.vm
+    return isDying ? 0 : Math.max(invalidation.active, invalidation.inProgress)
   }
 
   forEachCachedFrame(

@@ -4,6 +4,7 @@ import test from 'ava'
 import { exhibits, planUnits, runClosely, scenarios, withBug } from '../../src/check/index.ts'
 import type { Scenario, SearchConfig } from '../../src/check/index.ts'
 import { importLowered, importWatched, registerLowering } from '../../src/cli/lower-hook.ts'
+import type { Snapshot, SnapshotOptions, Snapshots } from '../../src/check/frames/snapshots.ts'
 import { differences, stateText } from '../../src/check/frames/state-text.ts'
 import { runUnitOn } from '../../src/cli/prover.ts'
 import { decodeSchedule, replay } from '../../src/sched/index.ts'
@@ -169,6 +170,58 @@ test('why there are so many states: what differs where all tasks stand at the sa
     t.true(group.differing.every(({ count, values }) => count > 1 && values.length > 1))
   }
 })
+interface Level {
+  readonly snapshot: Snapshot
+  readonly answers: number
+  next: number
+}
+
+/** What the hash is made from, read anew: the state in words, the clock and the memory. */
+function wordsOf(snapshots: Snapshots): string {
+  const text = [...stateText(snapshots)].map(([path, value]) => `${path}: ${value}`)
+  const { memory, extra } = snapshots as unknown as SnapshotOptions
+  return [...text, memory.snapshotHash(0), memory.snapshotHash(1), extra()].join('\n')
+}
+
+const READ_ANEW = isLong
+  ? scenarios.filter((_, at) => at % 25 === 0).map(({ name }) => ({ name, states: 80 }))
+  : [{ name: 'gpte-edit-vs-table-pageout-trap', states: 40 }]
+
+for (const { name, states } of READ_ANEW) {
+  test(`${name}: what is kept from one state to the next hashes as what is read anew`, async (t) => {
+    t.timeout(600_000)
+    const { LiveWorld } = await load<typeof import('../../src/check/explore/live-world.ts')>(
+      '../../src/check/explore/live-world.js',
+    )
+    const { Names } = await load<typeof import('../../src/check/frames/state-hash.ts')>(
+      '../../src/check/frames/state-hash.js',
+    )
+    const world = LiveWorld.open(shipped(name), {}, new Names())
+    const { snapshots } = world
+    const byHash = new Map<string, string>()
+    const byWords = new Map<string, string>()
+    const enter = (): Level | null => {
+      snapshots.look()
+      const [hash, words] = [`${snapshots.a} ${snapshots.b}`, wordsOf(snapshots)]
+      const isNew = !byHash.has(hash)
+      t.is(byHash.get(hash) ?? words, words)
+      t.is(byWords.get(words) ?? hash, hash)
+      byHash.set(hash, words)
+      byWords.set(words, hash)
+      return isNew ? { snapshot: snapshots.take(), answers: world.answers, next: 0 } : null
+    }
+    const path = [enter()!]
+    for (let level = path[0]; level !== undefined && byHash.size < states; level = path.at(-1)) {
+      snapshots.restore(level.snapshot)
+      if (level.next === level.answers) path.pop()
+      else if (world.step(level.next++, []) === 'open') {
+        const entered = enter()
+        if (entered !== null) path.push(entered)
+      }
+    }
+    t.true(byHash.size > 10)
+  })
+}
 
 test('a native build cannot be proved, and says so', async (t) => {
   await t.throwsAsync(async () => {

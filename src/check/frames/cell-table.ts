@@ -4,9 +4,10 @@
  * R1 An object has one cell for as long as anything leads to it.
  */
 import { Cell } from './cell.ts'
+import { tagOf } from './closures.ts'
 import { Kinds } from './kinds.ts'
 import { TaskHandle } from './park.ts'
-import { Frame, tagOf } from './runtime.ts'
+import { Frame } from './runtime.ts'
 import type { Shapes } from './shapes.ts'
 import { isSameView } from './word-kinds.ts'
 import type { Words } from './word-kinds.ts'

@@ -95,7 +95,9 @@ export class Reading {
   readonly hash: StateHash = new StateHash()
   private readonly names: Names
   private readonly cellOf: (object: object) => Cell
-  private children: Cell[] | null = null
+  /** What the content leads to, as far as it was read. */
+  private readonly reached: Cell[] = []
+  private count = 0
 
   constructor(names: Names, cellOf: (object: object) => Cell) {
     this.names = names
@@ -116,7 +118,7 @@ export class Reading {
     const { fixed } = cell
     if (fixed !== null) {
       this.hash.pair(fixed.a, fixed.b)
-      if (fixed.children.length > 0) this.children = [...fixed.children]
+      for (const child of fixed.children) this.reached[this.count++] = child
     }
     kind.read(values, this)
     return this.end(values)
@@ -171,19 +173,18 @@ export class Reading {
       return
     }
     hash.mix(Tag.object)
-    if (this.children === null) this.children = [cell]
-    else this.children.push(cell)
+    this.reached[this.count++] = cell
   }
 
   private begin(): void {
     this.hash.reset()
-    this.children = null
+    this.count = 0
   }
 
   private end(values: unknown): Content {
-    const { hash, children } = this
+    const { hash, reached, count } = this
     hash.finish()
-    this.children = null
-    return new Content(values, hash.a | 0, hash.b | 0, children ?? NOBODY)
+    const children = count === 0 ? NOBODY : reached.slice(0, count)
+    return new Content(values, hash.a | 0, hash.b | 0, children)
   }
 }

@@ -1,8 +1,9 @@
 /** How what a task is doing is read: frames, what tasks hold of them, and closures. */
 import type { KindParts } from './cell.ts'
+import { tagOf } from './closures.ts'
+import type { ClosureTag } from './closures.ts'
 import type { TaskHandle } from './park.ts'
-import { tagOf } from './runtime.ts'
-import type { ClosureTag, Frame } from './runtime.ts'
+import type { Frame } from './runtime.ts'
 
 interface FrameValues {
   readonly site: Frame['site']

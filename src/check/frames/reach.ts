@@ -1,7 +1,8 @@
 /** What leads from object to object, by name: for reports of what differs, or cannot be captured. */
 import type { Words } from './word-kinds.ts'
+import { tagOf } from './closures.ts'
 import type { TaskHandle } from './park.ts'
-import { placeIn, tagOf } from './runtime.ts'
+import { placeIn } from './runtime.ts'
 import type { Frame } from './runtime.ts'
 import type { Shapes } from './shapes.ts'
 

@@ -6,28 +6,16 @@
  * R2 Outside of all tasks a frame is as good as a promise, in both directions: tests and `Scheduler.run` need it.
  * R3 Nothing here knows of tasks: park.ts says which frame is resumed when.
  */
-import type { ClosureSite } from '../lower/captures.ts'
 import type { Place, Site } from '../lower/machine.ts'
+import { ArrayCursor, KeyedCursor } from './cursors.ts'
+import type { LoweredModule } from './modules.ts'
+
+// Lowered text has one import.
+export { $accessor, $closure } from './closures.ts'
+export { $array, $module } from './modules.ts'
 
 /** What a park returns; awaiting it suspends the chain of frames. */
 export const PARKED: object = Object.freeze({ parked: true })
-
-/** The lowered text of one module. */
-export interface LoweredModule {
-  readonly file: string
-  readonly sites: readonly Site[]
-  readonly closures: readonly ClosureSite[]
-  /** Names of the fields that it writes after construction. */
-  readonly written: readonly string[]
-}
-
-/** What a closure holds, as the pass saw it. */
-export interface ClosureTag {
-  readonly module: LoweredModule
-  readonly number: number
-  readonly captured: (() => unknown[]) | null
-  readonly restore: ((values: unknown[]) => void) | null
-}
 
 /** A lowered function waits for something that no frame can wait for. */
 export class ForeignAwait extends Error {
@@ -276,43 +264,6 @@ export function placeOf(frame: Frame): string {
   return `${frame.module.file}:${line}:${column + 1} (${frame.site.name})`
 }
 
-/** The lowered modules that this process has loaded. */
-const modules: LoweredModule[] = []
-
-/** Fields that the lowered form and the iterators below write themselves. */
-const OWN_FIELDS = ['v', 'at']
-
-/** Names of the fields that some lowered module writes after construction; all others are constant. */
-export function writtenFields(): ReadonlySet<string> {
-  return new Set([...OWN_FIELDS, ...modules.flatMap(({ written }) => written)])
-}
-
-/** For lowered modules: their tables. */
-export function $module(
-  file: string,
-  sites: readonly Site[],
-  closures: readonly ClosureSite[],
-  written: readonly string[],
-): LoweredModule {
-  const module = { file, sites, closures, written }
-  modules.push(module)
-  return module
-}
-
-/**
- * For lowered modules: what may be written by computed names, since snapshots hold it whole or not at all.
- * @param column from 0
- */
-export function $array<T extends object>(module: LoweredModule, line: number, column: number, values: T): T {
-  if (Array.isArray(values) || ArrayBuffer.isView(values)) return values
-  const maker = values.constructor as { readonly name?: string; readonly opaque?: boolean } | undefined
-  if (maker?.opaque === true) return values
-  const whose = maker?.name ?? 'an object'
-  throw new Error(
-    `a field of ${whose} is written by a computed name, which snapshots cannot see, at ${module.file}:${line}:${column + 1}`,
-  )
-}
-
 /** For lowered functions: makes their frame and runs it to its first suspension. */
 export function $frame(
   module: LoweredModule,
@@ -325,74 +276,6 @@ export function $frame(
   return frame
 }
 
-/** For functions and classes that a value may hold: names what they hold themselves. */
-export function $closure<F extends object>(
-  module: LoweredModule,
-  number: number,
-  closure: F,
-  captured: ClosureTag['captured'],
-  restore: ClosureTag['restore'],
-): F {
-  const tag: ClosureTag = { module, number, captured, restore }
-  ;(closure as { [CLOSURE]?: ClosureTag })[CLOSURE] = tag
-  return closure
-}
-
-/** For accessors of literals: tags one, and returns the literal. */
-export function $accessor<T extends object>(
-  literal: T,
-  name: string,
-  kind: 'get' | 'set',
-  tag: (accessor: object) => object,
-): T {
-  tag(Object.getOwnPropertyDescriptor(literal, name)![kind]!)
-  return literal
-}
-
-/** What a function or class of lowered code holds; null for methods of classes, and for what was not lowered. */
-export function tagOf(closure: object): ClosureTag | null {
-  return Object.hasOwn(closure, CLOSURE) ? (closure as { [CLOSURE]?: ClosureTag })[CLOSURE]! : null
-}
-
-/** Where a tagged function keeps its tag. */
-const CLOSURE: unique symbol = Symbol('closure')
-
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'
-}
-
-/** As the native one: it sees what is appended while the loop runs. */
-class ArrayCursor implements Iterator<unknown> {
-  private readonly values: ArrayLike<unknown>
-  private at = 0
-
-  constructor(values: ArrayLike<unknown>) {
-    this.values = values
-  }
-
-  next(): IteratorResult<unknown> {
-    if (this.at >= this.values.length) return { done: true, value: undefined }
-    return { done: false, value: this.values[this.at++] }
-  }
-}
-
-/** As the native one, except that an entry that is deleted and added again during the loop is not seen twice. */
-class KeyedCursor implements Iterator<unknown> {
-  private readonly entries: Map<unknown, unknown> | Set<unknown>
-  private readonly seen = new Set<unknown>()
-
-  constructor(entries: Map<unknown, unknown> | Set<unknown>) {
-    this.entries = entries
-  }
-
-  next(): IteratorResult<unknown> {
-    const keyed = this.entries instanceof Map
-    for (const entry of this.entries) {
-      const key = keyed ? (entry as [unknown, unknown])[0] : entry
-      if (this.seen.has(key)) continue
-      this.seen.add(key)
-      return { done: false, value: entry }
-    }
-    return { done: true, value: undefined }
-  }
 }

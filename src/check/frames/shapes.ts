@@ -6,8 +6,10 @@
  *
  * R1 What cannot be seen whole is never left out in silence: it has the kind `hidden`.
  */
-import { Frame, tagOf, writtenFields } from './runtime.ts'
+import { tagOf } from './closures.ts'
+import { writtenFields } from './modules.ts'
 import { TaskHandle } from './park.ts'
+import { Frame } from './runtime.ts'
 
 export type ShapeKind =
   | 'fields'

@@ -7,7 +7,7 @@
  * R3 It is loaded before every watched module: it imports none.
  */
 import type { PhysicalMemory } from '../../hardware/index.ts'
-import { writtenFields } from './runtime.ts'
+import { writtenFields } from './modules.ts'
 
 /** A field, an element or a frame of memory; null: all that the object holds. */
 export type Place = string | number | null

@@ -1,8 +1,8 @@
 /**
  * Lowers the async functions of one module to frame machines: text in, text and site table out.
  *
- * Locals stay variables of the function; the frame carries a getter and a setter for them, and the machine is an
- * arrow function inside. So `this`, `super`, `arguments`, parameters and closures need no work.
+ * Locals stay variables of the function; the frame carries a function that reads or writes them, and the machine
+ * is an arrow function inside. So `this`, `super`, `arguments`, parameters and closures need no work.
  *
  * R1 What is not an async function is copied; only functions and classes that a value may hold are tagged with what
  *    they capture, and writes by computed names are checked when they run.

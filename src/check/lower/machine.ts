@@ -12,7 +12,7 @@ export type Place = readonly [line: number, column: number]
 /** One async function, as the frames' runtime sees it. Plain JSON. */
 export interface Site {
   readonly name: string
-  /** Names of the variables that its frame carries, in the order of the frame's getter. */
+  /** Names of the variables that its frame carries, in the order of the frame's list. */
   readonly locals: readonly string[]
   /** By program counter: line (from 1) and column (from 0); after a suspension those of its `await`. */
   readonly places: readonly Place[]

@@ -1,7 +1,7 @@
 /** delist-before-release: first off the list, then told. */
 import { MmuNotifierSubscriptions } from '../../notifier/index.ts'
 import type { MmuNotifier } from '../../notifier/index.ts'
-import { exitAgainstReclaim } from './exit-races.ts'
+import { exitAgainstReclaim, unregisterAgainstReclaim } from './exit-races.ts'
 import type { Exhibit } from './exhibit.ts'
 import { withSubscriptions } from './parts.ts'
 
@@ -40,4 +40,37 @@ export const delistBeforeRelease: Exhibit = {
   leadsTo: 'second-delete',
   scenario: exitAgainstReclaim,
   bug: withSubscriptions(DelistFirst),
+}
+
+/** The same order where a client goes of its own accord. */
+class DelistsOnUnregister extends MmuNotifierSubscriptions {
+  override async unregister(mn: MmuNotifier): Promise<void> {
+    this.checkMayUnregister(mn)
+    await this.lock.lock()
+    this.list.delInit(mn)
+    this.lock.unlock()
+    const idx = await this.readLock()
+    await this.callRelease(mn)
+    await this.readUnlock(idx)
+    await this.waitForHooks()
+    this.forget(mn)
+  }
+}
+
+export const delistOnUnregister: Exhibit = {
+  name: 'delist-before-release-unregister',
+  rank: 3,
+  family: 'lifetime',
+  fix: delistBeforeRelease.fix,
+  story: [
+    'The same commit turned the same two lines round in unregister. The client is off the list and has not yet dropped what it maps: for',
+    'that moment reclaim finds nobody to tell. Whoever goes must be told of everything until he has let go of everything.',
+  ],
+  correct: ['mn->ops->release(mn, mm);', 'hlist_del_init_rcu(&mn->hlist);'],
+  historical: ['hlist_del_rcu(&mn->hlist);', 'if (mn->ops->release) mn->ops->release(mn, mm);'],
+  breaks: 'I1',
+  schedules: 100,
+  shortest: { preemptions: 1, steps: 20 },
+  scenario: unregisterAgainstReclaim,
+  bug: withSubscriptions(DelistsOnUnregister),
 }

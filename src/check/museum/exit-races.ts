@@ -23,6 +23,18 @@ export const exitAgainstReclaim: Scenario = defineScenario({
   },
 })
 
+export const unregisterAgainstReclaim: Scenario = defineScenario({
+  name: 'unregister-against-reclaim',
+  what: 'a VM is destroyed, which unregisters, while reclaim takes pages that its guest has mapped',
+  invariants: ['I1', 'I2', 'I5'],
+  world: { pages: 2, kernel: { frames: 96, swapPages: 16 } },
+  setup: useBothPages,
+  tasks: {
+    unregister: (world) => world.vm.destroy(),
+    reclaim: async (world) => void (await world.kernel.reclaimPages(2)),
+  },
+})
+
 export const exitAgainstUnregister: Scenario = defineScenario({
   name: 'exit-against-unregister',
   what: 'an mm exits while its VM is destroyed, which unregisters',

@@ -3,7 +3,7 @@ import { agesFirstPageOnly, youngAskedTooLate } from './ageing.ts'
 import { blockableInNonblockable } from './blockable-in-nonblockable.ts'
 import { cachedHpaReloadInWindow } from './cached-hpa-reload-in-window.ts'
 import { changePteMadeVacuous } from './change-pte-made-vacuous.ts'
-import { delistBeforeRelease } from './delist-before-release.ts'
+import { delistBeforeRelease, delistOnUnregister } from './delist-before-release.ts'
 import { dirtyLogFamily } from './dirty-log.ts'
 import type { Exhibit } from './exhibit.ts'
 import { failedStartNoEnd } from './failed-start-no-end.ts'
@@ -24,13 +24,14 @@ import { readLockReclaims } from './read-lock-reclaims.ts'
 import { secondDelete } from './second-delete.ts'
 import { seqTruncated } from './seq-truncated.ts'
 import { setPteFirst } from './set-pte-first.ts'
-import { slotSwapInsideWindow } from './slot-swap-inside-window.ts'
+import { slotDeletedInsideWindow, slotSwapInsideWindow } from './slot-swap-inside-window.ts'
 import { staleRoot } from './stale-root.ts'
 import { unlinkThenRelease } from './unlink-then-release.ts'
 import { freeInsideRelease, unregisterInsideRelease } from './unregister-inside-release.ts'
 import { unsyncNotAtomic } from './unsync-not-atomic.ts'
 import { vmaReadBeforeSeq } from './vma-read-before-seq.ts'
 import { windowFamily } from './window-order.ts'
+import { writableAssumed } from './writable-assumed.ts'
 import { yieldFamily } from './yield-family.ts'
 
 export { FAMILIES, withBug, withParts } from './exhibit.ts'
@@ -50,6 +51,7 @@ export type { Exhibit, Family, Fix } from './exhibit.ts'
 export const exhibits: readonly Exhibit[] = [
   rcuCalloutSleeps,
   delistBeforeRelease,
+  delistOnUnregister,
   secondDelete,
   unlinkThenRelease,
   unregisterInsideRelease,
@@ -61,6 +63,7 @@ export const exhibits: readonly Exhibit[] = [
   changePteMadeVacuous,
   intervalRemoveUnlockedRead,
   slotSwapInsideWindow,
+  slotDeletedInsideWindow,
   staleRoot,
   seqTruncated,
   cachedHpaReloadInWindow,
@@ -79,6 +82,7 @@ export const exhibits: readonly Exhibit[] = [
   iteratorAdvancesAfterYield,
   readLockReclaims,
   unsyncNotAtomic,
+  writableAssumed,
   foreignRefcount,
   slotCacheAfterDelete,
   ...pfnCacheFamily,

@@ -30,6 +30,18 @@ const dontneedAgainstMemslot = defineScenario({
   },
 })
 
+const dontneedAgainstDelete = defineScenario({
+  name: 'dontneed-against-slot-delete',
+  what: 'a memslot is deleted while the host takes its page away',
+  invariants: ['I6', 'I11'],
+  world: { pages: 1, kernel: { frames: 48 } },
+  setup: ({ thread, ram }) => thread.store64(ram, 1n),
+  tasks: {
+    dontneed: ({ mm, ram }) => mm.madvise(ram, PAGE_SIZE, 'dontneed'),
+    memslot: ({ vm, ram }) => vm.setMemslot({ id: 0, gpa: FIRST_GFN * PAGE_SIZE, length: 0, hva: ram }),
+  },
+})
+
 export const slotSwapInsideWindow: Exhibit = {
   name: 'slot-swap-inside-window',
   rank: 13,
@@ -41,8 +53,8 @@ export const slotSwapInsideWindow: Exhibit = {
   },
   story: [
     'A start that hits no memslot does not take mmu_lock and counts nothing. A memslot over the range is installed; the end hits it',
-    'and lowers a count that was never raised. Deleted inside the window instead, the count stays raised for ever. The repair',
-    'counts open invalidations whether they hit or not, and a slot change waits until there is none.',
+    'and lowers a count that was never raised. The repair counts open invalidations whether they hit or not, and a slot change',
+    'waits until there is none. The wait is not fair: a stream of invalidations can keep a slot change out for long.',
   ],
   correct: ['while (kvm->mn_active_invalidate_count) schedule();', 'rcu_assign_pointer(kvm->memslots[as_id], slots);'],
   historical: ['rcu_assign_pointer(kvm->memslots[as_id], slots);'],
@@ -50,5 +62,23 @@ export const slotSwapInsideWindow: Exhibit = {
   schedules: 40,
   shortest: { preemptions: 1, steps: 30 },
   scenario: dontneedAgainstMemslot,
+  bug: { vm: NoWaitVm },
+}
+
+export const slotDeletedInsideWindow: Exhibit = {
+  name: 'slot-deleted-inside-window',
+  rank: 13,
+  family: 'bookkeeping',
+  fix: slotSwapInsideWindow.fix,
+  story: [
+    'The mirror of slot-swap-inside-window: the start hits a memslot and raises the count; the memslot is deleted; the end hits nothing',
+    'and does not lower it. The count stays raised for ever, and every later fault of the VM finds an invalidation open and retries.',
+  ],
+  correct: slotSwapInsideWindow.correct,
+  historical: slotSwapInsideWindow.historical,
+  breaks: 'I6',
+  schedules: 60,
+  shortest: { preemptions: 1, steps: 40 },
+  scenario: dontneedAgainstDelete,
   bug: { vm: NoWaitVm },
 }

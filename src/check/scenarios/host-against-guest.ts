@@ -12,7 +12,7 @@ import { defineScenario } from '../scenario.ts'
 import type { Scenario, ScenarioSpec } from '../scenario.ts'
 import { guestLoad, pageOf, runGuest } from '../world.ts'
 import type { GuestAccess, World, WorldOptions } from '../world.ts'
-import { operations } from './operations.ts'
+import { STORE_FIRST, operations } from './operations.ts'
 import type { Operation } from './operations.ts'
 
 export const PAGING = ['two-dimensional', 'shadow'] as const
@@ -130,7 +130,7 @@ const fractions = named(['huge-split', 'huge-dontneed']).flatMap((operation) =>
           await operation.run(world)
           await world.mm.madvise(world.ram, PAGE_SIZE, 'dontneed')
         },
-        vcpu: (world) => runGuest(world, USE_TWICE),
+        vcpu: (world) => runGuest(world, STORE_FIRST),
       },
     }),
   ),

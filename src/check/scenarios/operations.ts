@@ -33,7 +33,7 @@ export interface Operation {
 }
 
 /** Of long operations: the fault of a store, and a load that sees it. */
-const STORE_FIRST: readonly GuestAccess[] = [{ store: 0, value: 5n }, { load: 0 }]
+export const STORE_FIRST: readonly GuestAccess[] = [{ store: 0, value: 5n }, { load: 0 }]
 
 async function withChild({ mm }: World): Promise<Mm> {
   return await mm.fork('child')

@@ -1,5 +1,6 @@
 /** Faults that hold mmuLock together, as under the TDP MMU of x86: against each other, and against those who exclude them. */
 import { PAGE_SIZE } from '../../base/index.ts'
+import { oomReapMm } from '../../host/index.ts'
 import { KVM_MEM_LOG_DIRTY_PAGES } from '../../mmu/index.ts'
 import { defineScenario } from '../scenario.ts'
 import type { Scenario } from '../scenario.ts'
@@ -46,6 +47,7 @@ export const sharedLockScenarios: readonly Scenario[] = [
   against('dontneed', 'the host takes the page of a fault away', (world) =>
     world.mm.madvise(pageOf(world, 0), PAGE_SIZE, 'dontneed'),
   ),
+  against('oom-reap', 'the OOM reaper, which may not sleep, takes the page of a fault away', ({ mm }) => oomReapMm(mm)),
   against('zap-all', 'all tables go while a vCPU faults', ({ vm }) => vm.zapAllTables('memslot')),
   against(
     'harvest',

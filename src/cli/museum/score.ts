@@ -1,9 +1,12 @@
 /** `umbra museum score`: how many generated bugs the auditor kills, operation by mutation. */
 import { equivalentMutants, mutationScore } from '../../check/index.ts'
 import type { Fate } from '../../check/index.ts'
-import { plural, tableLines } from '../../view/index.ts'
+import { plural, tableLines, wrap } from '../../view/index.ts'
 import { ExitCode } from '../exit-code.ts'
 import type { Output } from '../output.ts'
+
+/** Reasons are read in lines of so many columns. */
+const WIDTH = 98
 
 const nameOf = ({ mutant }: Fate): string => `${mutant.operation}/${mutant.mutation.name}`
 
@@ -47,7 +50,10 @@ export async function score(output: Output): Promise<ExitCode> {
     if (equivalent !== null) reasons.set(equivalent, [...(reasons.get(equivalent) ?? []), nameOf(fate)])
   }
   for (const { name, reason } of equivalentMutants) reasons.set(reason, [name])
-  for (const [reason, names] of reasons) output.line(`- ${names.join(', ')}: ${reason}`)
+  for (const [reason, names] of reasons) {
+    for (const [at, line] of wrap(`${names.join(', ')}: ${reason}`, WIDTH).entries())
+      output.line(`${at === 0 ? '-' : ' '} ${line}`)
+  }
   output.line(`mutation score ${killed}/${total}, and ${plural(fates.length - total, 'mutant')} that can break nothing`)
   for (const fate of survivors) output.line(output.chalk.red(`survived: ${nameOf(fate)}`))
   for (const fate of refuted)

@@ -93,6 +93,8 @@ class WidthEmitter implements Emitter<Width, void> {
     return constantWidth(this.last)
   }
   add(a: Width, b: Width): Width {
+    // A move, or sext.w.
+    if (this.last === 0) return this.value(a)
     return this.value(widthOf(Math.max(signed(a), signed(b)) + 1, Math.max(unsigned(a), unsigned(b)) + 1))
   }
   sub(a: Width, b: Width): Width {

@@ -1,6 +1,7 @@
 /** What functions and classes hold can be read and written back, whatever the form they are written in. */
 import test from 'ava'
-import { tagOf, writtenFields } from '../../../src/check/frames/runtime.ts'
+import { tagOf } from '../../../src/check/frames/closures.ts'
+import { writtenFields } from '../../../src/check/frames/modules.ts'
 import { lower } from '../../../src/check/lower/lower.ts'
 
 const runtime = new URL('../../../src/check/frames/runtime.js', import.meta.url).href

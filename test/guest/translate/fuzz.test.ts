@@ -1,5 +1,6 @@
 /** Random programs end in the same state on the translator as on the reference interpreter. */
 import test from 'ava'
+import { randomCalls } from './random-calls.ts'
 import { randomFloatProgram } from './random-float.ts'
 import { outcomeOf, randomProgram } from './random-guest.ts'
 
@@ -8,10 +9,11 @@ const GIVEN = process.env['UMBRA_FUZZ']
 const FIRST = Number(process.env['UMBRA_SEED'] ?? 1)
 
 /** Jumps to a place until it is translated: at once, or after its page had records for a while. */
-const THRESHOLDS = [1, 2, 3, 8, 20, 10_000]
+const THRESHOLDS = [1, 2, 3, 8, 20, 40, 10_000]
 
 for (const [kind, make, count] of [
-  ['random', randomProgram, LONG ? 250 : 6],
+  ['random', randomProgram, LONG ? 250 : 7],
+  ['calling', randomCalls, LONG ? 80 : 6],
   ['floating-point', randomFloatProgram, LONG ? 40 : 3],
 ] as const) {
   test(`${kind} programs run alike on the translator and the reference interpreter`, async (t) => {

@@ -1,7 +1,9 @@
 /** Whole machines on every engine: same trace, same virtual time, same memory, to the last instruction. */
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'ava'
 import { KernelError, MiB } from '../../../src/base/index.ts'
 import { Session, stormKinds } from '../../../src/check/index.ts'
@@ -43,14 +45,20 @@ interface Step {
 }
 
 /** The state of a machine every `piece` instructions: registers and CSRs, and now and then all of memory. */
-async function digests(engine: EngineName, guest: string, bootargs: string, piece: number): Promise<Step[]> {
-  const memory = guest === 'paging' ? 8 * MiB : 2 * MiB
+async function digests(
+  engine: EngineName,
+  guest: string,
+  bootargs: string,
+  piece: number,
+  program: Uint8Array = guestProgram(guest),
+  memory: number = guest === 'paging' ? 8 * MiB : 2 * MiB,
+): Promise<Step[]> {
   const kernel = new Kernel({ frames: memory / 4096 + 256, scratchBytes: engineBytes([2]) })
   const steps: Step[] = []
   await kernel.run(async () => {
     const machine = await Machine.create(kernel, {
       name: guest,
-      program: guestProgram(guest),
+      program,
       memory,
       bootargs,
       harts: guest === 'smp' ? 2 : 1,
@@ -89,6 +97,37 @@ for (const engine of FAST) {
     })
   }
 }
+
+/** The floating-point kernels of the benchmarks, compiled; null where they are not to be run. */
+function floatKernels(): Uint8Array | null {
+  if (!LONG || spawnSync('riscv64-unknown-elf-gcc', ['--version']).error !== undefined) return null
+  const directory = mkdtempSync(join(tmpdir(), 'umbra-kernels-'))
+  try {
+    execFileSync(join('bench', 'guests', 'build.sh'), [directory])
+    return readFileSync(join(directory, 'float.elf'))
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+test('the floating-point kernels of the benchmarks run alike on every engine', async (t) => {
+  const kernels = floatKernels()
+  if (kernels === null) {
+    t.log('skipped: set UMBRA_LONG=1, and install riscv64-unknown-elf-gcc')
+    t.pass()
+    return
+  }
+  // Rounds enough for their loops to be translated.
+  for (const bootargs of ['kernel=0 rounds=1500', 'kernel=1 rounds=1', 'kernel=2 rounds=400']) {
+    const [expected, ...others] = await Promise.all(
+      ENGINE_NAMES.toSorted((a) => (a === 'reference' ? -1 : 1)).map((engine) =>
+        digests(engine, 'kernels', bootargs, 50_021, kernels, 64 * MiB),
+      ),
+    )
+    t.true(expected!.length > 8)
+    for (const other of others) t.deepEqual(other, expected)
+  }
+})
 
 /** Everything that happened in a session under storms: each event with its time, and the memory at the end. */
 async function stormDigest(engine: EngineName, seed: number, audit: AuditLevel): Promise<string> {
