@@ -37,15 +37,15 @@ export const BENCH_GUESTS: readonly BenchGuest[] = [
   guest('integer', 7, 'walk', 25, 'random'),
   guest('integer', 8, 'muldiv', 100_000, 'integer'),
   guest('integer', 9, 'mix', 50_000, 'mix'),
-  guest('integer', 10, '1,500 functions', 2000, 'rotation'),
+  guest('integer', 10, '1,500 functions', 3200, 'rotation'),
   guest('float', 0, 'n-body', 300_000, 'float'),
   guest('float', 1, 'mandelbrot', 80, 'float'),
   guest('float', 2, 'Horner, single', 60_000, 'float'),
 ]
 
 /** Executes 1,500 functions of fresh code a round; `COPIES` does everything but execute them. */
-export const ONCE: BenchGuest = guest('integer', 11, 'executed once', 60, 'cold')
-export const COPIES: BenchGuest = guest('integer', 12, 'executed once, the copying', 60, 'cold')
+export const ONCE: BenchGuest = guest('integer', 11, 'executed once', 400, 'cold')
+export const COPIES: BenchGuest = guest('integer', 12, 'executed once, the copying', 400, 'cold')
 
 const inRepository = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 

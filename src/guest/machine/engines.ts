@@ -45,6 +45,13 @@ export function engineBytes(harts: readonly number[], memory: readonly number[] 
 const SHARED = 'interpreter'
 const CODE = 'translator'
 
+export interface TranslationOptions {
+  /** Jumps to a place after which it is translated. */
+  readonly threshold?: number | undefined
+  /** Bytes of translated modules that are kept at most. */
+  readonly codeBytes?: number | undefined
+}
+
 export class Engines {
   static readonly opaque = true
   private readonly memory: PhysicalMemory
@@ -52,12 +59,12 @@ export class Engines {
   /** Pieces of scratch with TLBs. */
   private readonly tlbs: number[] = []
   private readonly cache = new DecodeCache()
-  private readonly threshold: number | undefined
+  private readonly options: TranslationOptions
 
-  /** @param threshold jumps to a place after which it is translated; the first machine's counts for all */
-  constructor(memory: PhysicalMemory, harts: number, threshold?: number) {
+  /** @param options the first machine's count for all */
+  constructor(memory: PhysicalMemory, harts: number, options: TranslationOptions = {}) {
     this.memory = memory
-    this.threshold = threshold
+    this.options = options
     const shared = memory.scratch.shared.has(SHARED) ? 0 : EXPANSIONS_BYTES
     if (memory.scratch.available < shared + harts * HART_AREA_BYTES) return
     for (let hart = 0; hart < harts; hart++) this.areas.push(new HartArea(memory))
@@ -107,8 +114,8 @@ export class Engines {
     }
     const code = name === 'translator' ? this.codeCache() : null
     area.attach(vcpu, hart.reservations, hart.id)
-    if (code !== null) return new Translator(hart, area, code)
-    return new WasmInterpreter(hart, area, this.cache, () => this.shared())
+    if (code !== null) return new Translator(hart, area, code, this.options.threshold)
+    return new WasmInterpreter(hart, area, this.cache, () => this.shared(), this.options.threshold)
   }
 
   release(): void {
@@ -129,7 +136,7 @@ export class Engines {
         `engine translator: no room for translated code (${CODE_CACHE_BYTES} bytes): give the kernel more frames or scratchBytes, or take engine interpreter`,
       )
     }
-    const cache = new CodeCache(this.memory, this.threshold)
+    const cache = new CodeCache(this.memory, this.options.threshold, this.options.codeBytes)
     scratch.shared.set(CODE, cache)
     return cache
   }

@@ -65,6 +65,8 @@ export interface MachineOptions {
   readonly engine?: EngineName | ((hart: Hart) => Engine)
   /** Jumps to a place after which the translator translates it. Default 6000. */
   readonly threshold?: number
+  /** Bytes of translated modules that are kept at most; the first machine's counts for all over one memory. */
+  readonly codeBytes?: number
   /** The VMM's process, with RAM already mapped in it; by default the machine makes, owns and destroys one. */
   readonly process?: { readonly mm: Mm; readonly ram: Mapping }
 }
@@ -145,7 +147,7 @@ export class Machine {
       if (options.hugePages === true) await mm.madvise(ram.start, length, 'hugepage')
       vm = await (options.vmClass ?? Vm).create(mm, options.vm)
       await vm.setMemslot({ id: 0, gpa: RAM_BASE, length, hva: ram.start })
-      engines = new Engines(vm.memory, options.harts ?? 1, options.threshold)
+      engines = new Engines(vm.memory, options.harts ?? 1, options)
       const machine = new Machine(vm, mm, ram, program, engines, options)
       for (const { gpa: address, bytes } of program.segments) await vm.writeGuest(gpa(address), bytes)
       for (const { at, bytes } of boot.files) await vm.writeGuest(gpa(at), bytes)

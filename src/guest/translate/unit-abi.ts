@@ -12,7 +12,7 @@
  *
  * | offset | i32 |
  * |---|---|
- * | 0 | host address of the entry, 0 for none (frame 0 holds no code that is translated) |
+ * | 0 | host address of the entry; 0 or -1 for none, but in the first row, where 0 is an address |
  * | 4 | slot in the table of functions, shifted left by `SLOT_SHIFT`, and entry |
  */
 

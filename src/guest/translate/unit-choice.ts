@@ -5,6 +5,7 @@
  *    control to each other, and each is compiled.
  */
 import { PAGE_SIZE } from '../../base/index.ts'
+import { UNIT_HERE } from '../wasm/interpreter-module.ts'
 import type { Discovery } from './discover.ts'
 import type { Unit } from './unit.ts'
 
@@ -61,6 +62,8 @@ export class UnitChoice {
     for (const host of made.blocks) {
       if (made.entries.includes(host)) continue
       const at = this.indexOf(host)
+      // Another unit's entry may have the same counter.
+      if ((heats[at] as number) >= UNIT_HERE) continue
       heats[at] = Math.min(heats[at] as number, threshold >> START_SHIFT)
     }
   }

@@ -12,6 +12,7 @@ import { Access } from '../../hardware/index.ts'
 import type { AccessSize, AmoOperation } from '../isa/index.ts'
 import { pushCombined } from '../wasm/atomics.ts'
 import { FAST_READ, FAST_ROWS, FAST_ROW_BYTES, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from '../wasm/layout.ts'
+import { NOTED_BOTH, NOTED_STORE, pushNote } from '../wasm/observation.ts'
 import { Mem, type MemoryOperator, Op, Type } from '../wasm/opcodes.ts'
 import { Kind } from './survey.ts'
 import { HART } from './unit-abi.ts'
@@ -33,13 +34,15 @@ interface KnownPage {
 
 export class UnitMemory {
   private readonly frame: UnitFrame
+  private readonly note: number | null
   private address = 0
   private row = 0
   private host = 0
   private pages: readonly KnownPage[] = []
 
-  constructor(frame: UnitFrame) {
+  constructor(frame: UnitFrame, note: number | null) {
     this.frame = frame
+    this.note = note
   }
 
   /** Declares the locals that accesses need. */
@@ -64,7 +67,7 @@ export class UnitMemory {
   /** One access: the row of a page that may be stored to answers for the load, too. */
   amo(size: 4 | 8, operation: AmoOperation): void {
     const { code, now } = this.frame
-    this.probe(Access.write, size)
+    this.probe(Access.write, size, NOTED_BOTH)
     code.tee(this.host)
     code.get(this.host)
     code.mem(loadOperator(size, true))
@@ -92,7 +95,15 @@ export class UnitMemory {
   }
 
   /** Pushes the host address of rs1 + imm. */
-  probe(access: Access, size: AccessSize): void {
+  probe(access: Access, size: AccessSize, noted: number = access === Access.write ? NOTED_STORE : 0): void {
+    this.find(access, size)
+    if (this.note === null) return
+    this.frame.code.set(this.row)
+    pushNote(this.frame.code, this.note, this.address, this.row, size | noted)
+    this.frame.code.get(this.row)
+  }
+
+  private find(access: Access, size: AccessSize): void {
     const { code, now } = this.frame
     this.frame.get(now.rs1)
     if (now.imm !== 0) {

@@ -26,12 +26,13 @@ export class UnitWriter extends WasmOperators implements Emitter<void, void> {
   /**
    * @param code a function that was begun with `UNIT_PARAMETERS`
    * @param functions indexes, in the module, for a unit that `needsFloatFunctions`
+   * @param note function that is told of accesses, if any
    */
-  constructor(code: Code, unit: Unit, functions: FloatFunctions) {
+  constructor(code: Code, unit: Unit, functions: FloatFunctions, note: number | null) {
     super(code)
     this.frame = new UnitFrame(code, unit)
     this.widths = new Widths(unit)
-    this.memory = new UnitMemory(this.frame)
+    this.memory = new UnitMemory(this.frame, note)
     this.floats = new UnitFloats(this.frame, this.memory, functions)
     this.flow = new UnitFlow(this.frame, this.floats, this.widths, () => this.instruction())
   }

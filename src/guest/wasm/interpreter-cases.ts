@@ -125,9 +125,8 @@ export function floatBody(code: Code, functions: EmitterFunctions): void {
   const [base, word, index] = [0, 1, 2]
   const slow = code.block()
   const advance = code.block()
-  const place = { base, word, length: NONE, at: NONE, frame: NONE, page: NONE, pc: NONE }
-  const contexts = { readContext: NONE, writeContext: NONE }
-  const frame: Frame = { ...place, ...contexts, next: NONE, taken: NONE, enter: NONE, advance, slow }
+  const place = { base, word, at: NONE, behind: NONE, frame: NONE, pc: NONE, address: NONE, missing: NONE }
+  const frame: Frame = { ...place, next: NONE, taken: NONE, enter: NONE, advance, slow, miss: NONE }
   const emitter = new InterpreterEmitter(code, frame, functions)
   writeCases(code, planCases(), true, slow, emitter, frame, () => code.get(index))
   code.end()

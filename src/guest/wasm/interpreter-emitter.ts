@@ -3,7 +3,9 @@
  *
  * R1 What needs more than registers and mapped memory - CSRs, fences, the system - is `rare`: the row's code is thrown away
  *    and the reference interpreter executes the instruction.
- * R2 Nothing has happened when a memory access gives up (`Frame.slow`): the instruction can be executed anew.
+ * R2 Nothing has happened when a memory access gives up (`Frame.slow`, `Frame.miss`): the instruction can be executed anew.
+ * R3 Handlers of integer instructions call nothing, and few locals live from one to the next: V8 keeps what is in registers
+ *    there only if no path through the loop calls.
  */
 import { Access } from '../../hardware/index.ts'
 import { Cell } from '../hart/index.ts'
@@ -23,36 +25,47 @@ import { pushField } from './fields.ts'
 import type { FloatFunctions } from './float-operands.ts'
 import { FloatWriter } from './float-writer.ts'
 import { type InterpreterFloatFunctions, InterpreterFloats } from './interpreter-floats.ts'
-import { FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG } from './layout.ts'
+import { ENGINE_WORDS, FAST_READ, FAST_ROWS, FAST_WRITE, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { NOTED_BOTH, NOTED_STORE, pushNote } from './observation.ts'
 import { Mem, type MemoryOperator, Op, Type } from './opcodes.ts'
 import { WasmOperators } from './operators.ts'
 
+/** Words that the interpreter shares with its JavaScript half: i64 guest address and i32 place of the fetch page. */
+export const FETCH_PAGE: number = ENGINE_WORDS
+export const FETCH_FRAME: number = ENGINE_WORDS + 8
+
 /** Locals and labels that the handlers share with the dispatcher (interpreter-module.ts). */
 export interface Frame {
-  /** i32: the hart's area, the instruction word (32-bit form), its length, its place and its frame's place in the memory. */
+  /** i32: the hart's area, the instruction word (32-bit form), its place, the place behind it, and its frame's, in the memory. */
   readonly base: number
   readonly word: number
-  readonly length: number
   readonly at: number
+  readonly behind: number
   readonly frame: number
-  /** i64: guest addresses of the frame, and of the instruction where `enter` starts. */
-  readonly page: number
+  /** i64: guest address of the instruction where `enter` starts. */
   readonly pc: number
-  /** i64: context words. */
-  readonly readContext: number
-  readonly writeContext: number
-  /** Labels: the instruction at `at`; the same, jumped to; the one at `pc`; behind this one; this one by the reference interpreter. */
+  /** The access that missed: i64 address, and i32 bytes and `Access << MISS_SHIFT`. */
+  readonly address: number
+  readonly missing: number
+  /**
+   * Labels: the instruction at `at`; the same, jumped to; the one at `pc`; behind this one; this one by the reference
+   * interpreter; this one again after the row of its access was made.
+   */
   next: number
   taken: number
   enter: number
   advance: number
   slow: number
+  miss: number
 }
+
+/** Of the access in `Frame.missing`. */
+export const MISS_SHIFT = 4
 
 /** Indexes of the module's functions. */
 export interface EmitterFunctions extends FloatFunctions, InterpreterFloatFunctions {
-  /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
-  readonly miss: number
+  /** Is told of each access (observation.ts), if there is such. */
+  readonly note: number | null
 }
 
 const LOADS: Readonly<Record<AccessSize, readonly [MemoryOperator, MemoryOperator]>> = {
@@ -73,19 +86,17 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   rare = false
   private row: Row | undefined
   private readonly frame: Frame
-  private readonly missFunction: number
   private readonly floats: InterpreterFloats
   private readonly floatWriter: FloatWriter
+  private readonly note: number | null
   private readonly result: number
-  private readonly address: number
   private readonly tableRow: number
 
   constructor(code: Code, frame: Frame, functions: EmitterFunctions) {
     super(code)
     this.frame = frame
-    this.missFunction = functions.miss
+    this.note = functions.note
     this.result = code.local(Type.i64)
-    this.address = code.local(Type.i64)
     this.tableRow = code.local(Type.i32)
     const host = {
       row: () => this.row!,
@@ -135,14 +146,22 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.get(frame.frame)
     code.op(Op.i32Sub)
     code.op(Op.i64ExtendI32S)
-    code.get(frame.page)
+    this.page()
     code.op(Op.i64Add)
   }
   nextPc(): void {
-    this.pc()
-    this.code.get(this.frame.length)
-    this.code.op(Op.i64ExtendI32U)
-    this.code.op(Op.i64Add)
+    const { code, frame } = this
+    code.get(frame.behind)
+    code.get(frame.frame)
+    code.op(Op.i32Sub)
+    code.op(Op.i64ExtendI32U)
+    this.page()
+    code.op(Op.i64Add)
+  }
+  /** Pushes the guest address of the frame. */
+  page(): void {
+    this.code.get(this.frame.base)
+    this.code.mem(Mem.i64Load, FETCH_PAGE)
   }
 
   /** x0 is written as any other register and made zero again. */
@@ -191,7 +210,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.tee(frame.pc)
     code.i64(-4096)
     code.op(Op.i64And)
-    code.get(frame.page)
+    this.page()
     code.op(Op.i64Ne)
     code.brIf(frame.enter)
     code.get(frame.frame)
@@ -223,10 +242,10 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
   }
 
   amo(size: 4 | 8, operation: AmoOperation): void {
-    const { code, result } = this
+    const { code, frame, result } = this
     this.rs1()
-    code.set(this.address)
-    this.probe(size, Access.write)
+    code.set(frame.address)
+    this.probe(size, Access.write, NOTED_BOTH)
     this.host()
     code.mem(LOADS[size][1])
     code.set(result)
@@ -242,12 +261,17 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     this.rs1()
     this.imm()
     code.op(Op.i64Add)
-    code.set(this.address)
+    code.set(this.frame.address)
   }
 
-  /** Finds the row of the address, or makes it, or leaves to `slow`. */
-  private probe(size: AccessSize, access: typeof Access.read | typeof Access.write): void {
-    const { address, code, frame, tableRow } = this
+  /** Finds the row of the address, or leaves to have it made. */
+  private probe(
+    size: AccessSize,
+    access: typeof Access.read | typeof Access.write,
+    noted: number = access === Access.write ? NOTED_STORE : 0,
+  ): void {
+    const { code, frame, tableRow } = this
+    const { address } = frame
     const table = access === Access.read ? FAST_READ : FAST_WRITE
     code.get(address)
     code.i64(8)
@@ -262,17 +286,14 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.get(address)
     code.i64(-4096 | (size - 1))
     code.op(Op.i64And)
-    code.get(access === Access.read ? frame.readContext : frame.writeContext)
+    code.get(frame.base)
+    code.mem(Mem.i64Load, access === Access.read ? Word.contextRead : Word.contextWrite)
     code.op(Op.i64Or)
     code.op(Op.i64Ne)
     code.if()
-    code.get(frame.base)
-    code.get(address)
-    code.i32(size)
-    code.i32(access)
-    code.call(this.missFunction)
-    code.op(Op.i32Eqz)
-    code.brIf(frame.slow)
+    code.i32(size | (access << MISS_SHIFT))
+    code.set(frame.missing)
+    code.br(frame.miss)
     code.end()
     code.get(tableRow)
     code.mem(Mem.i32Load, table + ROW_ADDEND)
@@ -280,6 +301,7 @@ export class InterpreterEmitter extends WasmOperators implements Emitter<void, v
     code.op(Op.i32WrapI64)
     code.op(Op.i32Add)
     code.set(tableRow)
+    if (this.note !== null) pushNote(code, this.note, address, tableRow, size | noted)
   }
 
   /** Pushes the place of the access in the memory, after `probe`. */

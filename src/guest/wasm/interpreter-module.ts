@@ -8,7 +8,10 @@
  *   slow:  registers and pc are in the area: the reference interpreter executes one instruction; enter
  * ```
  *
- * R1 Instruction words are read from memory every time, so that stores to code need no attention.
+ * Below a translator, what fetching and decoding come to is kept in records (record-pages.ts) for pages of warm code.
+ *
+ * R1 Instruction words are read from memory every time, so that stores to code need no attention; records are of frames
+ *    that are watched, are looked for at every `enter`, and a store that drops some is never followed by anything else.
  * R2 An instruction that is not executed here is executed by the reference interpreter, with the same fetch page known: what
  *    either of them looks up in the TLBs, and when, is the same as if the reference had executed everything.
  * R3 `frame` is where the page of pc lies, or -1 if no page is known (page is then no page's address).
@@ -19,22 +22,53 @@ import type { Code } from './code.ts'
 import { ModuleBuilder } from './emit.ts'
 import { expandBody } from './expand.ts'
 import { addToOddBody, fmaBody, productDiffersBody, sumDiffersBody } from './float-functions.ts'
-import { type EmitterFunctions, type Frame, InterpreterEmitter } from './interpreter-emitter.ts'
+import {
+  type EmitterFunctions,
+  FETCH_FRAME,
+  FETCH_PAGE,
+  type Frame,
+  InterpreterEmitter,
+  MISS_SHIFT,
+} from './interpreter-emitter.ts'
 import { raiseBody } from './interpreter-floats.ts'
 import { floatBody, planCases, pushIndex, writeCases } from './interpreter-cases.ts'
-import { ENGINE_WORDS, FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
+import { NOTE_PARAMETERS } from './observation.ts'
 import { Mem, Op, Type } from './opcodes.ts'
 
-/** Words that the interpreter shares with its JavaScript half: i64 guest address and i32 place of the fetch page. */
-export const FETCH_PAGE: number = ENGINE_WORDS
-export const FETCH_FRAME: number = ENGINE_WORDS + 8
+/** Word that says where no unit is looked for: while so much budget is left. Whoever calls `run` sets it. */
+export const NOT_BEFORE: number = FETCH_FRAME + 4
+/** The interpreter's own words: i32 budget up to which instret is up to date, place of the expansions. */
+const MARK: number = FETCH_FRAME + 8
+const EXPANSIONS: number = FETCH_FRAME + 12
 
 /** Bytes of the table of expanded 16-bit instructions, 4 each. */
 export const EXPANSIONS_BYTES: number = 4 * 65536
 
-/** Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot. */
+/**
+ * Reasons to leave beyond those of engines: an entry of translated code is reached; code has become hot, or warm; there may
+ * be a unit that the map has lost.
+ */
 export const FOUND_UNIT = 1000
 export const HOT_CODE = 1001
+export const WARM_CODE = 1002
+export const LOST_CODE = 1003
+/** Counter of a place where a unit is; it rises from there when the map knows of none, and is put back when it is full. */
+export const UNIT_HERE = 0xff00
+const FULL = 0x10000
+
+/**
+ * A record is what an instruction of a page came to: its 32-bit form, and behind it `index | RECORDED`, negative if it
+ * has 16 bits; 0 for none. One for each halfword of the page, and two that stay 0 for what may begin behind it.
+ */
+export const RECORD_BYTES = 8
+export const RECORD_PAGE_BYTES: number = (4096 / 2 + 2) * RECORD_BYTES
+const RECORD_SCALE = 2
+const RECORDED = 0x400
+export const PAGE_COUNTERS = 4096
+/** A row of the table of pages with records: host address of the frame, -1 for none, and where its records are. */
+export const RECORD_ROWS = 1024
+export const RECORD_ROW_BYTES = 8
 
 /** What an interpreter below a translator looks at wherever control goes to another place than the next. */
 export interface UnitHooks {
@@ -46,13 +80,22 @@ export interface UnitHooks {
   readonly heat: number
   readonly counters: number
   readonly threshold: number
+  /** Jumps to a place after which its page is warm. */
+  readonly warm: number
+  /** Offset of `PAGE_COUNTERS` 16-bit counters, by frame, of jumps to a page without records; so many make it warm. */
+  readonly entries: number
+  readonly warmEntries: number
+  /** Offsets of the table of pages with records, direct mapped by frame, and of a page of records that are all 0. */
+  readonly records: number
+  readonly noRecords: number
 }
 
-/** The bytes of the module. */
-export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
+/** The bytes of the module. @param observed every access is told to the import `note` (observation.ts) */
+export function interpreterModule(hooks: UnitHooks | null = null, observed: boolean = false): Uint8Array {
   const m = new ModuleBuilder()
   const refill = m.importFunction('umbra', 'refill', m.type([Type.i32, Type.i64, Type.i32], [Type.i32]))
   const step = m.importFunction('umbra', 'step', m.type([], [Type.i32]))
+  const note = observed ? m.importFunction('umbra', 'note', m.type(NOTE_PARAMETERS, [])) : null
   m.importMemory('umbra', 'memory')
   const expand = m.function(m.type([Type.i32], [Type.i32]))
   const miss = m.function(m.type([Type.i32, Type.i64, Type.i32, Type.i32], [Type.i32]))
@@ -76,7 +119,7 @@ export function interpreterModule(hooks: UnitHooks | null = null): Uint8Array {
   write(3, productDiffersBody)
   write(3, sumDiffersBody)
   write(2, raiseBody)
-  const functions = { step, expand, miss, fma, addToOdd, productDiffers, sumDiffers, raise, float }
+  const functions = { step, expand, miss, note, fma, addToOdd, productDiffers, sumDiffers, raise, float }
   write(3, (code) => floatBody(code, functions))
   write(3, (code) => new Dispatcher(code, functions, hooks).write())
   return m.finish()
@@ -104,6 +147,8 @@ function missBody(code: Code, refill: number): void {
 interface Functions extends EmitterFunctions {
   readonly step: number
   readonly expand: number
+  /** (area, address, bytes, access) -> i32: makes the row of an access; 0 if it has to be done otherwise. */
+  readonly miss: number
   /** (area, word, index) -> i32: floating point; 0 if it has to be done otherwise. */
   readonly float: number
 }
@@ -115,63 +160,71 @@ class Dispatcher {
   private readonly hooks: UnitHooks | null
   private readonly frame: Frame
   private readonly emitter: InterpreterEmitter
-  private readonly expansions = 1
   private readonly left = 2
-  /** i32: budget up to which instret is up to date; scratch; the budget at first. */
-  private readonly mark: number
   private readonly scratch: number
-  private readonly first: number
+  /** i32: what leads from a place in the frame, times 4, to its record; a record, and where it is. */
+  private readonly records: number
+  private readonly record: number
+  private readonly recordAt: number
 
   constructor(code: Code, functions: Functions, hooks: UnitHooks | null) {
     this.code = code
     this.functions = functions
     this.hooks = hooks
-    this.mark = code.local(Type.i32)
     this.scratch = code.local(Type.i32)
-    this.first = code.local(Type.i32)
+    this.records = code.local(Type.i32)
+    this.record = code.local(Type.i32)
+    this.recordAt = code.local(Type.i32)
     this.frame = {
       base: 0,
       word: code.local(Type.i32),
-      length: code.local(Type.i32),
       at: code.local(Type.i32),
+      behind: code.local(Type.i32),
       frame: code.local(Type.i32),
-      page: code.local(Type.i64),
+      missing: code.local(Type.i32),
       pc: code.local(Type.i64),
-      readContext: code.local(Type.i64),
-      writeContext: code.local(Type.i64),
+      address: code.local(Type.i64),
       next: 0,
       taken: 0,
       enter: 0,
       advance: 0,
       slow: 0,
+      miss: 0,
     }
     this.emitter = new InterpreterEmitter(code, this.frame, functions)
   }
 
   write(): void {
     const { code, frame } = this
-    code.get(this.left)
-    code.tee(this.first)
-    code.set(this.mark)
+    for (const [word, local] of [
+      [MARK, this.left],
+      [EXPANSIONS, 1],
+    ] as const) {
+      code.get(frame.base)
+      code.get(local)
+      code.mem(Mem.i32Store, word)
+    }
     this.loadState()
     frame.enter = code.loop()
     const slowAt = code.block()
     const out = code.block()
+    const unexpanded = code.block()
+    frame.miss = code.block()
     this.enterPage(slowAt, out)
     if (this.hooks !== null) {
+      this.findRecords(this.hooks)
       frame.taken = code.loop()
+      this.stayInPage()
       this.lookForUnit(this.hooks)
     }
     frame.next = code.loop()
     if (this.hooks === null) frame.taken = frame.next
     frame.slow = code.block()
     frame.advance = code.block()
-    this.handlers(out)
+    this.handlers(out, unexpanded)
     code.end()
     // advance:
-    code.get(frame.at)
-    code.get(frame.length)
-    code.op(Op.i32Add)
+    code.get(frame.behind)
     code.set(frame.at)
     code.br(frame.next)
     code.end()
@@ -181,6 +234,12 @@ class Dispatcher {
     code.end()
     code.end()
     if (this.hooks !== null) code.end()
+    // miss:
+    this.makeRow(slowAt)
+    code.end()
+    // unexpanded:
+    this.makeExpansion()
+    code.end()
     // out:
     this.saveState(0)
     code.i32(0)
@@ -200,36 +259,67 @@ class Dispatcher {
     code.op(Op.unreachable)
   }
 
-  private loadState(): void {
-    const { code, frame } = this
-    const load = (offset: number, local: number, operator: 0x28 | 0x29): void => {
-      code.get(frame.base)
-      code.mem(operator, offset)
-      code.set(local)
-    }
-    load(Cell.pc * 8, frame.pc, Mem.i64Load)
-    load(FETCH_PAGE, frame.page, Mem.i64Load)
-    load(FETCH_FRAME, frame.frame, Mem.i32Load)
-    load(Word.contextRead, frame.readContext, Mem.i64Load)
-    load(Word.contextWrite, frame.writeContext, Mem.i64Load)
+  /** The instruction at `at` again: it has been paid for, and has done nothing. */
+  private again(): void {
+    const { code, left } = this
+    code.get(left)
+    code.i32(1)
+    code.op(Op.i32Add)
+    code.set(left)
+    this.currentPc()
+    code.br(this.frame.enter)
   }
 
-  /** pc and the fetch page to the area, and all instructions counted except for the last `unfinished` ones. */
+  private makeRow(slowAt: number): void {
+    const { code, frame } = this
+    code.get(frame.base)
+    code.get(frame.address)
+    code.get(frame.missing)
+    code.i32((1 << MISS_SHIFT) - 1)
+    code.op(Op.i32And)
+    code.get(frame.missing)
+    code.i32(MISS_SHIFT)
+    code.op(Op.i32ShrU)
+    code.call(this.functions.miss)
+    code.if()
+    this.again()
+    code.end()
+    this.currentPc()
+    code.br(slowAt)
+  }
+
+  /** `scratch` is where the expansion of the instruction at `at` belongs. */
+  private makeExpansion(): void {
+    const { code, frame, scratch } = this
+    code.get(scratch)
+    code.get(frame.at)
+    code.mem(Mem.i32Load16U)
+    code.call(this.functions.expand)
+    code.mem(Mem.i32Store)
+    this.again()
+  }
+
+  private loadState(): void {
+    const { code, frame } = this
+    code.get(frame.base)
+    code.mem(Mem.i64Load, Cell.pc * 8)
+    code.set(frame.pc)
+    code.get(frame.base)
+    code.mem(Mem.i32Load, FETCH_FRAME)
+    code.set(frame.frame)
+  }
+
+  /** pc to the area, and all instructions counted except for the last `unfinished` ones. */
   private saveState(unfinished: 0 | 1): void {
     const { code, frame } = this
     code.get(frame.base)
     code.get(frame.pc)
     code.mem(Mem.i64Store, Cell.pc * 8)
     code.get(frame.base)
-    code.get(frame.page)
-    code.mem(Mem.i64Store, FETCH_PAGE)
-    code.get(frame.base)
-    code.get(frame.frame)
-    code.mem(Mem.i32Store, FETCH_FRAME)
-    code.get(frame.base)
     code.get(frame.base)
     code.mem(Mem.f64Load, Cell.instret * 8)
-    code.get(this.mark)
+    code.get(frame.base)
+    code.mem(Mem.i32Load, MARK)
     code.get(this.left)
     code.op(Op.i32Sub)
     if (unfinished === 1) {
@@ -239,8 +329,9 @@ class Dispatcher {
     code.op(Op.f64ConvertI32U)
     code.op(Op.f64Add)
     code.mem(Mem.f64Store, Cell.instret * 8)
+    code.get(frame.base)
     code.get(this.left)
-    code.set(this.mark)
+    code.mem(Mem.i32Store, MARK)
   }
 
   /** pc from `at`. */
@@ -264,67 +355,174 @@ class Dispatcher {
     code.set(left)
   }
 
-  /** Leaves if translated code can go on at `at`, or when code there gets hot; not before an instruction was tried. */
-  private lookForUnit(hooks: UnitHooks): void {
-    const { code, frame, scratch } = this
-    const entry = (table: number, count: number, shift: number): void => {
-      code.get(frame.at)
-      code.i32(1)
-      code.op(Op.i32ShrU)
-      code.i32(count - 1)
-      code.op(Op.i32And)
-      code.i32(shift)
-      code.op(Op.i32Shl)
-      code.i32(table)
-      code.op(Op.i32Add)
-    }
-    const leave = (reason: number): void => {
-      this.currentPc()
-      this.saveState(0)
-      code.get(frame.base)
-      code.get(this.left)
-      code.mem(Mem.i32Store, Word.budget)
-      code.i32(reason)
-      code.return()
-    }
+  /** Pushes the address of the row, of `1 << shift` bytes, of a table by host address without its low `skip` bits. */
+  private rowOf(place: number, skip: number, table: number, count: number, shift: number): void {
+    const { code } = this
+    code.get(place)
+    code.i32(skip)
+    code.op(Op.i32ShrU)
+    code.i32(count - 1)
+    code.op(Op.i32And)
+    code.i32(shift)
+    code.op(Op.i32Shl)
+    code.i32(table)
+    code.op(Op.i32Add)
+  }
+
+  /** Leaves for JavaScript with a reason of this file; the instruction at `at` is the next. */
+  private leaveFor(reason: number): void {
+    const { code, frame } = this
+    this.currentPc()
+    this.saveState(0)
+    code.get(frame.base)
     code.get(this.left)
-    code.get(this.first)
+    code.mem(Mem.i32Store, Word.budget)
+    code.i32(reason)
+    code.return()
+  }
+
+  /**
+   * Leaves if translated code can go on at `at`, or when code there gets warm or hot. What is hot and no unit is not
+   * counted on.
+   */
+  private lookForUnit(hooks: UnitHooks): void {
+    const { code, frame, scratch, recordAt: counter } = this
+    code.get(this.left)
+    code.get(frame.base)
+    code.mem(Mem.i32Load, NOT_BEFORE)
     code.op(Op.i32Ne)
     code.if()
-    entry(hooks.map, hooks.rows, hooks.rowShift)
+    this.rowOf(frame.at, 1, hooks.heat, hooks.counters, 1)
+    code.tee(counter)
+    code.mem(Mem.i32Load16U)
+    code.i32(1)
+    code.op(Op.i32Add)
+    code.tee(scratch)
+    code.i32(hooks.threshold)
+    code.op(Op.i32LtU)
+    code.if()
+    code.get(counter)
+    code.get(scratch)
+    code.mem(Mem.i32Store16)
+    code.get(scratch)
+    code.i32(hooks.warm)
+    code.op(Op.i32Eq)
+    code.if()
+    this.keeps(hooks)
+    code.op(Op.i32Eqz)
+    code.if()
+    this.leaveFor(WARM_CODE)
+    code.end()
+    code.end()
+    code.else()
+    this.rowOf(frame.at, 1, hooks.map, hooks.rows, hooks.rowShift)
     code.mem(Mem.i32Load)
     code.get(frame.at)
     code.op(Op.i32Eq)
     code.if()
-    leave(FOUND_UNIT)
+    this.leaveFor(FOUND_UNIT)
     code.end()
-    entry(hooks.heat, hooks.counters, 1)
-    code.tee(scratch)
     code.get(scratch)
+    code.i32(hooks.threshold)
+    code.op(Op.i32Eq)
+    code.if()
+    code.get(counter)
+    code.get(scratch)
+    code.mem(Mem.i32Store16)
+    this.leaveFor(HOT_CODE)
+    code.end()
+    code.get(scratch)
+    code.i32(UNIT_HERE)
+    code.op(Op.i32GtU)
+    code.if()
+    code.get(scratch)
+    code.i32(FULL)
+    code.op(Op.i32Eq)
+    code.if()
+    code.get(counter)
+    code.i32(UNIT_HERE)
+    code.mem(Mem.i32Store16)
+    this.leaveFor(LOST_CODE)
+    code.end()
+    code.get(counter)
+    code.get(scratch)
+    code.mem(Mem.i32Store16)
+    code.end()
+    code.end()
+    code.end()
+  }
+
+  /** The records of the frame, if there are some. */
+  private findRecords(hooks: UnitHooks): void {
+    const { code, frame, scratch, records, recordAt: counter } = this
+    this.rowOf(frame.frame, 12, hooks.records, RECORD_ROWS, 3)
+    code.tee(scratch)
+    code.mem(Mem.i32Load)
+    code.get(frame.frame)
+    code.op(Op.i32Eq)
+    code.if(Type.i32)
+    code.get(scratch)
+    code.mem(Mem.i32Load, 4)
+    code.else()
+    this.rowOf(frame.frame, 12, hooks.entries, PAGE_COUNTERS, 1)
+    code.tee(counter)
+    code.get(counter)
     code.mem(Mem.i32Load16U)
     code.i32(1)
     code.op(Op.i32Add)
     code.tee(scratch)
     code.mem(Mem.i32Store16)
     code.get(scratch)
-    code.i32(hooks.threshold)
+    code.i32(hooks.warmEntries)
     code.op(Op.i32Eq)
     code.if()
-    leave(HOT_CODE)
+    this.leaveFor(WARM_CODE)
     code.end()
+    code.i32(hooks.noRecords)
+    code.end()
+    code.get(frame.frame)
+    code.i32(RECORD_SCALE)
+    code.op(Op.i32Shl)
+    code.op(Op.i32Sub)
+    code.set(records)
+  }
+
+  /** Pushes whether the page has records. */
+  private keeps(hooks: UnitHooks): void {
+    const { code, frame, records } = this
+    code.get(frame.frame)
+    code.i32(RECORD_SCALE)
+    code.op(Op.i32Shl)
+    code.get(records)
+    code.op(Op.i32Add)
+    code.i32(hooks.noRecords)
+    code.op(Op.i32Ne)
+  }
+
+  /** A jump may have led out of the page. */
+  private stayInPage(): void {
+    const { code, frame } = this
+    code.get(frame.at)
+    code.get(frame.frame)
+    code.op(Op.i32Sub)
+    code.i32(0xffe)
+    code.op(Op.i32GtU)
+    code.if()
+    this.currentPc()
+    code.br(frame.enter)
     code.end()
   }
 
   /** Finds the frame of pc's page, unless it is the page at hand, and the place of the instruction. */
   private enterPage(slowAt: number, out: number): void {
-    const { code, frame, scratch } = this
+    const { code, emitter, frame, scratch } = this
     const pushPage = (): void => {
       code.get(frame.pc)
       code.i64(-4096)
       code.op(Op.i64And)
     }
     pushPage()
-    code.get(frame.page)
+    emitter.page()
     code.op(Op.i64Ne)
     code.if()
     code.get(frame.pc)
@@ -358,13 +556,17 @@ class Dispatcher {
     code.br(slowAt)
     code.end()
     code.end()
+    code.get(frame.base)
     pushPage()
-    code.tee(frame.page)
+    code.mem(Mem.i64Store, FETCH_PAGE)
+    code.get(frame.base)
+    pushPage()
     code.op(Op.i32WrapI64)
     code.get(scratch)
     code.mem(Mem.i32Load, FAST_EXECUTE + ROW_ADDEND)
     code.op(Op.i32Add)
-    code.set(frame.frame)
+    code.tee(frame.frame)
+    code.mem(Mem.i32Store, FETCH_FRAME)
     code.end()
     code.get(frame.frame)
     code.get(frame.pc)
@@ -376,11 +578,11 @@ class Dispatcher {
   }
 
   /** Blocks of all handlers around the dispatch, and their code behind it. */
-  private handlers(out: number): void {
+  private handlers(out: number, unexpanded: number): void {
     const { code, emitter, frame, scratch } = this
     const float = code.block()
     writeCases(code, planCases(), false, float, emitter, frame, () => {
-      this.dispatch(out)
+      this.dispatch(out, unexpanded)
       code.tee(scratch)
     })
     code.end()
@@ -394,9 +596,75 @@ class Dispatcher {
   }
 
   /** Fetches the instruction at `at`, and pushes its index. */
-  private dispatch(out: number): void {
-    const { code, frame, scratch } = this
-    // Behind the page, before it, or in its last two bytes?
+  private dispatch(out: number, unexpanded: number): void {
+    const { code, frame, record, recordAt } = this
+    if (this.hooks === null) {
+      this.needRoom(() => this.spend(out, 'pc'))
+      this.spend(out, 'at')
+      this.fetch(unexpanded)
+      return pushIndex(code, frame.word)
+    }
+    this.spend(out, 'at')
+    code.get(frame.at)
+    code.i32(RECORD_SCALE)
+    code.op(Op.i32Shl)
+    code.get(this.records)
+    code.op(Op.i32Add)
+    code.tee(recordAt)
+    code.mem(Mem.i32Load, 4)
+    code.tee(record)
+    code.if()
+    code.get(recordAt)
+    code.mem(Mem.i32Load)
+    code.set(frame.word)
+    // As a branch, which is predicted: the next place shall not wait for the record.
+    code.get(record)
+    code.i32(0)
+    code.op(Op.i32LtS)
+    code.if()
+    this.follow(2)
+    code.else()
+    this.follow(4)
+    code.end()
+    code.else()
+    this.makeRecord(this.hooks, unexpanded)
+    code.end()
+    code.get(record)
+    code.i32(RECORDED - 1)
+    code.op(Op.i32And)
+  }
+
+  /** Fetches and decodes the instruction at `at`; the result is kept if its page has records. The budget is paid. */
+  private makeRecord(hooks: UnitHooks, unexpanded: number): void {
+    const { code, frame, record, recordAt } = this
+    this.needRoom(() => {})
+    this.fetch(unexpanded)
+    pushIndex(code, frame.word)
+    code.i32(RECORDED)
+    code.op(Op.i32Or)
+    code.get(frame.behind)
+    code.get(frame.at)
+    code.op(Op.i32Sub)
+    code.i32(2)
+    code.op(Op.i32Eq)
+    code.i32(31)
+    code.op(Op.i32Shl)
+    code.op(Op.i32Or)
+    code.set(record)
+    this.keeps(hooks)
+    code.if()
+    code.get(recordAt)
+    code.get(frame.word)
+    code.mem(Mem.i32Store)
+    code.get(recordAt)
+    code.get(record)
+    code.mem(Mem.i32Store, 4)
+    code.end()
+  }
+
+  /** Goes elsewhere if `at` is behind the page, before it, or at its last two bytes with an instruction of four. */
+  private needRoom(spend: () => void): void {
+    const { code, frame, left, scratch } = this
     code.get(frame.at)
     code.get(frame.frame)
     code.op(Op.i32Sub)
@@ -408,27 +676,46 @@ class Dispatcher {
     code.get(scratch)
     code.i32(0xffe)
     code.op(Op.i32Ne)
-    code.brIf(frame.enter)
+    code.if()
+    if (this.hooks !== null) {
+      code.get(left)
+      code.i32(1)
+      code.op(Op.i32Add)
+      code.set(left)
+    }
+    code.br(frame.enter)
+    code.end()
     code.get(frame.at)
     code.mem(Mem.i32Load16U)
     this.isLong()
     code.if()
-    this.spend(out, 'pc')
+    spend()
     code.br(frame.slow)
     code.end()
     code.end()
-    this.spend(out, 'at')
+  }
+
+  /** The instruction has so many bytes. */
+  private follow(length: 2 | 4): void {
+    const { code, frame } = this
+    code.get(frame.at)
+    code.i32(length)
+    code.op(Op.i32Add)
+    code.set(frame.behind)
+  }
+
+  /** The 32-bit form of the instruction at `at`, and the place behind it. */
+  private fetch(unexpanded: number): void {
+    const { code, frame } = this
     code.get(frame.at)
     code.mem(Mem.i32Load)
     code.tee(frame.word)
     this.isLong()
     code.if()
-    code.i32(4)
-    code.set(frame.length)
+    this.follow(4)
     code.else()
-    this.expand()
+    this.expand(unexpanded)
     code.end()
-    pushIndex(code, frame.word)
   }
 
   /** Whether the instruction that begins with the bits on the stack has 32 bits. */
@@ -441,28 +728,21 @@ class Dispatcher {
   }
 
   /** Replaces the 16-bit instruction in `word`. */
-  private expand(): void {
+  private expand(unexpanded: number): void {
     const { code, frame, scratch } = this
-    code.i32(2)
-    code.set(frame.length)
+    this.follow(2)
     code.get(frame.word)
     code.i32(0xffff)
     code.op(Op.i32And)
     code.i32(2)
     code.op(Op.i32Shl)
-    code.get(this.expansions)
+    code.get(frame.base)
+    code.mem(Mem.i32Load, EXPANSIONS)
     code.op(Op.i32Add)
     code.tee(scratch)
     code.mem(Mem.i32Load)
     code.tee(frame.word)
     code.op(Op.i32Eqz)
-    code.if()
-    code.get(scratch)
-    code.get(frame.at)
-    code.mem(Mem.i32Load16U)
-    code.call(this.functions.expand)
-    code.tee(frame.word)
-    code.mem(Mem.i32Store)
-    code.end()
+    code.brIf(unexpanded)
   }
 }

@@ -5,6 +5,9 @@ import type { Hpa } from '../../../src/base/index.ts'
 import { Assembler, CODE_CACHE_BYTES, CodeCache, Machine } from '../../../src/guest/index.ts'
 import type { EngineName } from '../../../src/guest/index.ts'
 import { UNIT_LIMIT } from '../../../src/guest/translate/discover.ts'
+import { INTERPRETED } from '../../../src/guest/translate/tiers.ts'
+import { FOUND_UNIT } from '../../../src/guest/wasm/interpreter-module.ts'
+import { Word } from '../../../src/guest/wasm/layout.ts'
 import { PhysicalMemory } from '../../../src/hardware/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
 import { BASE, elf } from './random-guest.ts'
@@ -146,4 +149,34 @@ test('a unit has so many instructions at most, however much code follows', (t) =
   for (let at = 0; at < PAGE_SIZE; at += 4) memory.write32((PAGE_SIZE + at) as Hpa, 0x0015_0513)
   t.is(cache.translate([PAGE_SIZE]), 1)
   t.is(cache.stats.instructions, UNIT_LIMIT)
+})
+
+test('a unit that the map leads to and the dispatcher does not find is named, not looked for for ever', async (t) => {
+  const kernel = new Kernel({ frames: 1024, scratchBytes: 4 * MiB })
+  const run = kernel.run(async () => {
+    const options = {
+      name: 'm',
+      program: image(LOOP),
+      memory: MiB,
+      quantum: 101,
+      engine: 'translator',
+      threshold: 2,
+    } as const
+    const machine = await Machine.create(kernel, { ...options, budget: 2000 })
+    await machine.run()
+    const cache = kernel.memory.scratch.shared.get('translator') as CodeCache
+    t.true(cache.stats.units > 0)
+    // As if the dispatcher's place in the map were another one than the interpreter's.
+    const { engine } = machine.runs[0]!
+    const broken = cache.joinTiers(() => {
+      const { area } = engine as unknown as { readonly area: { readonly i32: Int32Array; readonly base: number } }
+      area.i32[Word.budget / 4] = area.i32[INTERPRETED / 4]!
+      return FOUND_UNIT
+    })
+    Object.assign(engine, { tiers: [broken, null] })
+    cache.clear()
+    machine.resume(100)
+    await machine.wait()
+  })
+  await t.throwsAsync(run, { message: /translator: hart 0 makes no progress at pc 0x8000.* no unit is there/ })
 })

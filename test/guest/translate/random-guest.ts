@@ -9,7 +9,7 @@ export const BASE = 0x8000_0000
 const CODE = 0x1000
 const CODE_BYTES = 8192
 const DATA = 0x8000
-const MEMORY = 1 * MiB
+export const MEMORY: number = 1 * MiB
 
 /** A small generator, so that a seed is a program. */
 export class Dice {
@@ -57,7 +57,7 @@ const PLAIN: readonly Row[] = ROWS.filter((row) => !NEVER.has(row.name) && !row.
 const BRANCHES: readonly Row[] = ROWS.filter((row) => /^(?:b|c\.b|jal$|c\.j$)/.test(row.name))
 const SSTATUS = 0x100
 const FCSR = 3
-const MEMORY_ROWS: readonly Row[] = ROWS.filter((row) => /^(?:c\.)?(?:l[bhwd]u?|s[bhwd])(?:sp)?$/.test(row.name))
+export const MEMORY_ROWS: readonly Row[] = ROWS.filter((row) => /^(?:c\.)?(?:l[bhwd]u?|s[bhwd])(?:sp)?$/.test(row.name))
 
 /**
  * A handler that goes on behind the instruction that trapped; data registers; numbers in the floating-point registers; then
