@@ -85,7 +85,7 @@ const mutants: readonly Mutant[] = [
     scenario: 'dontneed-vs-fault',
     parts: { vm: NoRetryVm },
     finds: ['I10', 'I1', 'I2'],
-    within: 150,
+    within: 300,
     preemptions: 2,
   },
   {
@@ -93,7 +93,7 @@ const mutants: readonly Mutant[] = [
     scenario: 'unmap-vs-fault-shadow',
     parts: { vm: NoRetryVm },
     finds: ['I10', 'I1', 'I2'],
-    within: 150,
+    within: 300,
     preemptions: 2,
   },
   {
