@@ -92,7 +92,7 @@ export const windowFamily: readonly Exhibit[] = [
     correct,
     historical: [correct[1]!, correct[0]!, correct[2]!],
     breaks: 'I1',
-    schedules: 60,
+    schedules: 200,
     shortest: { preemptions: 1, steps: 10 },
     scenario: dontneedAgainstWarmTlb,
     bug: withMm(ClearsBeforeStart),
