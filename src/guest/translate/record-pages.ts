@@ -1,6 +1,6 @@
 /**
  * Pages of warm code whose instructions the interpreter below the translator keeps in decoded form
- * (interpreter-module.ts has the records and the table that leads to them).
+ * (unit-hooks.ts has the records and the table that leads to them).
  *
  * R1 A page of records is zero when it is given to a frame. The interpreter fills it.
  * R2 The frame is watched as long as it has records: the owner of this drops them before a store.
@@ -9,8 +9,9 @@
 import { PAGE_SIZE } from '../../base/index.ts'
 import type { Pfn } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
-import { EXPANSIONS_BYTES, RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/interpreter-module.ts'
+import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { HART_AREA_BYTES } from '../wasm/layout.ts'
+import { RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/unit-hooks.ts'
 
 /** Pages of records at most. */
 const PAGES = 128

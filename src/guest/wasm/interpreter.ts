@@ -11,9 +11,10 @@ import type { Access, PhysicalMemory } from '../../hardware/index.ts'
 import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
 import { FETCH_FRAME, FETCH_PAGE } from './interpreter-emitter.ts'
-import { EXPANSIONS_BYTES, type UnitHooks, interpreterModule } from './interpreter-module.ts'
+import { EXPANSIONS_BYTES, interpreterModule } from './interpreter-module.ts'
 import { KnownMiss } from './known-miss.ts'
 import { Observation } from './observation.ts'
+import type { UnitHooks } from './unit-hooks.ts'
 import { walkModule } from './walk-module.ts'
 
 /** Making observed code takes as long as these, by reference. */
@@ -44,7 +45,7 @@ export function interpreterParts(memory: PhysicalMemory, hooks: UnitHooks | null
   }
 }
 
-/** Of interpreter-module.ts: answers its reasons too, if the module was made with hooks. */
+/** Of interpreter-module.ts: answers the reasons of unit-hooks.ts too, if the module was made with hooks. */
 export type Run = (area: number, expansions: number, budget: number) => number
 
 export class WasmInterpreter implements Engine {
