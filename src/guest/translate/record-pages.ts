@@ -20,15 +20,13 @@ const SHARE = 4
 const OTHERS: number = EXPANSIONS_BYTES + HART_AREA_BYTES
 /** In place of a frame's address. */
 const NONE = -1
-export const RECORD_TABLE_BYTES: number = RECORD_ROWS * RECORD_ROW_BYTES + RECORD_PAGE_BYTES
+/** Bytes of the table of pages with records. */
+export const RECORD_ROWS_BYTES: number = RECORD_ROWS * RECORD_ROW_BYTES
 
 export class RecordPages {
   static readonly opaque = true
   /** Changes whenever records are dropped. */
   generation = 0
-  /** Offsets of the table, and of records that are all 0. */
-  readonly table: number
-  readonly none: number
   private readonly memory: PhysicalMemory
   private readonly rows: Int32Array
   /** Of the whole memory. */
@@ -38,14 +36,11 @@ export class RecordPages {
   private readonly owners: number[] = []
   private turn = 0
 
-  /** The scratch area must have `RECORD_TABLE_BYTES`. */
-  constructor(memory: PhysicalMemory) {
+  /** @param table offset of a piece of `RECORD_ROWS_BYTES` */
+  constructor(memory: PhysicalMemory, table: number) {
     this.memory = memory
-    const { scratch } = memory
-    this.table = scratch.allocate(RECORD_ROWS * RECORD_ROW_BYTES)
-    this.none = scratch.allocate(RECORD_PAGE_BYTES)
     this.bytes = new Uint8Array(memory.memory.buffer)
-    this.rows = new Int32Array(memory.memory.buffer, this.table, (RECORD_ROWS * RECORD_ROW_BYTES) / 4).fill(NONE)
+    this.rows = new Int32Array(memory.memory.buffer, table, RECORD_ROWS_BYTES / 4).fill(NONE)
   }
 
   /** Takes the memory for the pages. */

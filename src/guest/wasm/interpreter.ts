@@ -14,6 +14,7 @@ import { FETCH_FRAME, FETCH_PAGE } from './interpreter-emitter.ts'
 import { EXPANSIONS_BYTES, interpreterModule } from './interpreter-module.ts'
 import { KnownMiss } from './known-miss.ts'
 import { Observation } from './observation.ts'
+import { scratchPieces } from './scratch-pieces.ts'
 import type { UnitHooks } from './unit-hooks.ts'
 import { walkModule } from './walk-module.ts'
 
@@ -33,15 +34,22 @@ export interface InterpreterParts {
   readonly records?: { readonly generation: number }
 }
 
-/** Makes them, in the memory's scratch area. @param hooks of the tier above */
+/**
+ * Makes them, in the memory's scratch area.
+ * @param hooks of the tier above
+ * @throws KernelError ENOMEM when the scratch area has no room
+ */
 export function interpreterParts(memory: PhysicalMemory, hooks: UnitHooks | null = null): InterpreterParts {
+  const { expansions } = scratchPieces(memory.scratch, 'the tables of the interpreter', {
+    expansions: EXPANSIONS_BYTES,
+  })
   const walk = walkModule({ bytes: memory.byteLength, watched: memory.watchOffset })
   let observed: WasmModule | null = null
   return {
     module: new Wasm.Module(interpreterModule(hooks)),
     observed: () => (observed ??= new Wasm.Module(interpreterModule(hooks, true))),
     walk: new Wasm.Module(walk),
-    expansions: memory.scratch.allocate(EXPANSIONS_BYTES),
+    expansions,
   }
 }
 
