@@ -1,6 +1,6 @@
 /**
  * Pages of warm code whose instructions the interpreter below the translator keeps in decoded form
- * (interpreter-module.ts has the records and the table that leads to them).
+ * (unit-hooks.ts has the records and the table that leads to them).
  *
  * R1 A page of records is zero when it is given to a frame. The interpreter fills it.
  * R2 The frame is watched as long as it has records: the owner of this drops them before a store.
@@ -9,8 +9,9 @@
 import { PAGE_SIZE } from '../../base/index.ts'
 import type { Pfn } from '../../base/index.ts'
 import type { PhysicalMemory } from '../../hardware/index.ts'
-import { EXPANSIONS_BYTES, RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/interpreter-module.ts'
+import { EXPANSIONS_BYTES } from '../wasm/interpreter-module.ts'
 import { HART_AREA_BYTES } from '../wasm/layout.ts'
+import { RECORD_PAGE_BYTES, RECORD_ROWS, RECORD_ROW_BYTES } from '../wasm/unit-hooks.ts'
 
 /** Pages of records at most. */
 const PAGES = 128
@@ -19,15 +20,13 @@ const SHARE = 4
 const OTHERS: number = EXPANSIONS_BYTES + HART_AREA_BYTES
 /** In place of a frame's address. */
 const NONE = -1
-export const RECORD_TABLE_BYTES: number = RECORD_ROWS * RECORD_ROW_BYTES + RECORD_PAGE_BYTES
+/** Bytes of the table of pages with records. */
+export const RECORD_ROWS_BYTES: number = RECORD_ROWS * RECORD_ROW_BYTES
 
 export class RecordPages {
   static readonly opaque = true
   /** Changes whenever records are dropped. */
   generation = 0
-  /** Offsets of the table, and of records that are all 0. */
-  readonly table: number
-  readonly none: number
   private readonly memory: PhysicalMemory
   private readonly rows: Int32Array
   /** Of the whole memory. */
@@ -37,14 +36,11 @@ export class RecordPages {
   private readonly owners: number[] = []
   private turn = 0
 
-  /** The scratch area must have `RECORD_TABLE_BYTES`. */
-  constructor(memory: PhysicalMemory) {
+  /** @param table offset of a piece of `RECORD_ROWS_BYTES` */
+  constructor(memory: PhysicalMemory, table: number) {
     this.memory = memory
-    const { scratch } = memory
-    this.table = scratch.allocate(RECORD_ROWS * RECORD_ROW_BYTES)
-    this.none = scratch.allocate(RECORD_PAGE_BYTES)
     this.bytes = new Uint8Array(memory.memory.buffer)
-    this.rows = new Int32Array(memory.memory.buffer, this.table, (RECORD_ROWS * RECORD_ROW_BYTES) / 4).fill(NONE)
+    this.rows = new Int32Array(memory.memory.buffer, table, RECORD_ROWS_BYTES / 4).fill(NONE)
   }
 
   /** Takes the memory for the pages. */

@@ -12,8 +12,8 @@
 import { Cell } from '../hart/index.ts'
 import { ModuleBuilder } from '../wasm/emit.ts'
 import { FETCH_FRAME, FETCH_PAGE } from '../wasm/interpreter-emitter.ts'
-import { FOUND_UNIT, NOT_BEFORE } from '../wasm/interpreter-module.ts'
 import { ENGINE_WORDS, Word } from '../wasm/layout.ts'
+import { FOUND_UNIT, NOT_BEFORE } from '../wasm/unit-hooks.ts'
 import { Mem, Op, Type } from '../wasm/opcodes.ts'
 import { ExitCode } from './unit-abi.ts'
 

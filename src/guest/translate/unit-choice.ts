@@ -5,7 +5,7 @@
  *    control to each other, and each is compiled.
  */
 import { PAGE_SIZE } from '../../base/index.ts'
-import { UNIT_HERE } from '../wasm/interpreter-module.ts'
+import { UNIT_HERE } from '../wasm/unit-hooks.ts'
 import type { Discovery } from './discover.ts'
 import type { Unit } from './unit.ts'
 

@@ -7,7 +7,7 @@
  * R3 Generated code writes entries of the TLB itself if they stand in the same memory. Whoever it calls or returns to calls
  *    `settle` before anything else.
  */
-import { KernelError, PAGE_SIZE } from '../../base/index.ts'
+import { PAGE_SIZE } from '../../base/index.ts'
 import type { Pfn } from '../../base/index.ts'
 import { Access, TLB_WORDS_PER_ENTRY, WalkPlan } from '../../hardware/index.ts'
 import type { PhysicalMemory, StoreWatcher, TlbSet } from '../../hardware/index.ts'
@@ -23,6 +23,7 @@ import {
   WalkWord,
   Word,
 } from './layout.ts'
+import { scratchPieces } from './scratch-pieces.ts'
 
 /** What a hart's memory offers to engines that keep copies of translations. A vCPU does. */
 export interface TranslationSource {
@@ -65,13 +66,7 @@ export class HartArea implements StoreWatcher {
   /** @throws KernelError ENOMEM when the scratch area has no room */
   constructor(memory: PhysicalMemory) {
     this.memory = memory
-    this.base = memory.scratch.allocate(HART_AREA_BYTES)
-    if (this.base < 0) {
-      throw new KernelError(
-        'ENOMEM',
-        `no room for the tables of a hart: they take ${HART_AREA_BYTES} of ${memory.scratch.available} scratch bytes; give the kernel more scratchBytes`,
-      )
-    }
+    this.base = scratchPieces(memory.scratch, 'the tables of a hart', { area: HART_AREA_BYTES }).area
     const { buffer } = memory.memory
     this.state = new HartState(buffer, this.base)
     this.read = new FastTlb(buffer, this.base + FAST_READ, this.base + Word.contextRead)

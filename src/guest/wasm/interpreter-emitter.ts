@@ -34,7 +34,7 @@ import { WasmOperators } from './operators.ts'
 export const FETCH_PAGE: number = ENGINE_WORDS
 export const FETCH_FRAME: number = ENGINE_WORDS + 8
 
-/** Locals and labels that the handlers share with the dispatcher (interpreter-module.ts). */
+/** Locals and labels that the handlers share with the dispatch (interpreter-run.ts). */
 export interface Frame {
   /** i32: the hart's area, the instruction word (32-bit form), its place, the place behind it, and its frame's, in the memory. */
   readonly base: number

@@ -11,9 +11,11 @@ import type { Access, PhysicalMemory } from '../../hardware/index.ts'
 import { type DecodeCache, type Engine, Exit, type ExitReason, type Hart, Interpreter } from '../hart/index.ts'
 import type { HartArea } from './hart-area.ts'
 import { FETCH_FRAME, FETCH_PAGE } from './interpreter-emitter.ts'
-import { EXPANSIONS_BYTES, type UnitHooks, interpreterModule } from './interpreter-module.ts'
+import { EXPANSIONS_BYTES, interpreterModule } from './interpreter-module.ts'
 import { KnownMiss } from './known-miss.ts'
 import { Observation } from './observation.ts'
+import { scratchPieces } from './scratch-pieces.ts'
+import type { UnitHooks } from './unit-hooks.ts'
 import { walkModule } from './walk-module.ts'
 
 /** Making observed code takes as long as these, by reference. */
@@ -32,19 +34,26 @@ export interface InterpreterParts {
   readonly records?: { readonly generation: number }
 }
 
-/** Makes them, in the memory's scratch area. @param hooks of the tier above */
+/**
+ * Makes them, in the memory's scratch area.
+ * @param hooks of the tier above
+ * @throws KernelError ENOMEM when the scratch area has no room
+ */
 export function interpreterParts(memory: PhysicalMemory, hooks: UnitHooks | null = null): InterpreterParts {
+  const { expansions } = scratchPieces(memory.scratch, 'the tables of the interpreter', {
+    expansions: EXPANSIONS_BYTES,
+  })
   const walk = walkModule({ bytes: memory.byteLength, watched: memory.watchOffset })
   let observed: WasmModule | null = null
   return {
     module: new Wasm.Module(interpreterModule(hooks)),
     observed: () => (observed ??= new Wasm.Module(interpreterModule(hooks, true))),
     walk: new Wasm.Module(walk),
-    expansions: memory.scratch.allocate(EXPANSIONS_BYTES),
+    expansions,
   }
 }
 
-/** Of interpreter-module.ts: answers its reasons too, if the module was made with hooks. */
+/** Of interpreter-module.ts: answers the reasons of unit-hooks.ts too, if the module was made with hooks. */
 export type Run = (area: number, expansions: number, budget: number) => number
 
 export class WasmInterpreter implements Engine {

@@ -93,7 +93,11 @@ test('code at host address 0 is no different: an empty map does not lead anywher
   const cache = new CodeCache(memory, 2)
   memory.write32(0 as Hpa, 0x0000_006f)
   t.false(cache.link(0))
-  const map = new Int32Array(memory.memory.buffer, (cache as unknown as { readonly map: number }).map, 1)
+  const map = new Int32Array(
+    memory.memory.buffer,
+    (cache as unknown as { readonly map: { readonly base: number } }).map.base,
+    1,
+  )
   t.is(map[0], -1)
   cache.translate([0])
   t.true(cache.link(0))

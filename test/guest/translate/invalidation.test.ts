@@ -6,7 +6,7 @@ import { Assembler, CODE_CACHE_BYTES, CodeCache, Machine } from '../../../src/gu
 import type { EngineName } from '../../../src/guest/index.ts'
 import { UNIT_LIMIT } from '../../../src/guest/translate/discover.ts'
 import { INTERPRETED } from '../../../src/guest/translate/tiers.ts'
-import { FOUND_UNIT } from '../../../src/guest/wasm/interpreter-module.ts'
+import { FOUND_UNIT } from '../../../src/guest/wasm/unit-hooks.ts'
 import { Word } from '../../../src/guest/wasm/layout.ts'
 import { PhysicalMemory } from '../../../src/hardware/index.ts'
 import { Kernel } from '../../../src/host/index.ts'
