@@ -2,7 +2,7 @@
  * Which code is translated: units by the host addresses of their entries and by frame, and with them what the code map and
  * the counters of jumps say of those entries.
  *
- * R1 An entry leads to one unit. A unit of which no entry is left that is only its own is dropped.
+ * R1 An entry leads to one unit. A unit whose entries are all entries of a new one is dropped for it.
  * R2 What is dropped is told to the caller, who has the functions.
  */
 import { PAGE_SIZE } from '../../base/index.ts'

@@ -4,8 +4,8 @@
  * R1 The word is read from memory; only the expansion of a 16-bit instruction, which depends on nothing else, is kept.
  * R2 An instruction that crosses into the next page is left to the reference interpreter.
  */
-import { Mem, Op } from './opcodes.ts'
 import { EXPANSIONS, type RunState } from './interpreter-state.ts'
+import { Mem, Op } from './opcodes.ts'
 
 /** The 32-bit form of the instruction at `at`, and the place behind it. */
 export function fetch(state: RunState, unexpanded: number): void {

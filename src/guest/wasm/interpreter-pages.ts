@@ -6,9 +6,9 @@
  */
 import { Access } from '../../hardware/index.ts'
 import { FETCH_FRAME, FETCH_PAGE, MISS_SHIFT } from './interpreter-emitter.ts'
+import type { RunState } from './interpreter-state.ts'
 import { FAST_EXECUTE, FAST_ROWS, ROW_ADDEND, ROW_TAG, Word } from './layout.ts'
 import { Mem, Op } from './opcodes.ts'
-import type { RunState } from './interpreter-state.ts'
 
 /** Finds the frame of pc's page, unless it is the page at hand, and the place of the instruction. */
 export function enterPage(state: RunState, slowAt: number, out: number): void {

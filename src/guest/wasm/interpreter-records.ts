@@ -6,9 +6,9 @@
  *    comes by there before the next instruction.
  */
 import { pushIndex } from './interpreter-cases.ts'
-import { Mem, Op, Type } from './opcodes.ts'
 import { fetch, follow, needRoom } from './interpreter-fetch.ts'
 import type { RunState } from './interpreter-state.ts'
+import { Mem, Op, Type } from './opcodes.ts'
 import { PAGE_COUNTERS, RECORDED, RECORD_ROWS, RECORD_SCALE, type UnitHooks, WARM_CODE } from './unit-hooks.ts'
 
 /** The records of the frame, if there are some. */

@@ -5,13 +5,13 @@
  */
 import type { Code } from './code.ts'
 import { planCases, pushIndex, writeCases } from './interpreter-cases.ts'
-import { Mem, Op } from './opcodes.ts'
 import { fetch, makeExpansion, needRoom } from './interpreter-fetch.ts'
 import { enterPage, makeRow, stayInPage } from './interpreter-pages.ts'
 import { dispatchByRecord, findRecords } from './interpreter-records.ts'
 import { EXPANSIONS, MARK, type RunFunctions, RunState } from './interpreter-state.ts'
-import type { UnitHooks } from './unit-hooks.ts'
 import { lookForUnit } from './interpreter-units.ts'
+import { Mem, Op } from './opcodes.ts'
+import type { UnitHooks } from './unit-hooks.ts'
 
 /** (area, expansions, budget) -> reason, 0 when the budget is spent. */
 export function runBody(code: Code, functions: RunFunctions, hooks: UnitHooks | null): void {

@@ -3,9 +3,9 @@
  *
  * R1 The code map is looked at only where jumps are counted as hot: where a unit is, the counter says so (`UNIT_HERE`).
  */
-import { Mem, Op } from './opcodes.ts'
 import { keeps } from './interpreter-records.ts'
 import type { RunState } from './interpreter-state.ts'
+import { Mem, Op } from './opcodes.ts'
 import {
   FOUND_UNIT,
   FULL,

@@ -10,7 +10,6 @@
  * | 1024 | free for engines |
  * | 2048 | the log of entries made: `WALK_LOG_RECORDS` of 8 bytes |
  * | 4096 | the three fast TLBs, read, write, execute, of `FAST_ROWS` rows each |
- * | `JUMP_CACHE` | `JUMP_ROWS` rows of 16 bytes, the translator's |
  *
  * A row of a fast TLB is 16 bytes: a 64-bit tag, and at 8 the 32-bit number that added to the low half of a guest address
  * gives its place in the memory. It answers the access of `size` bytes at `gva` if
@@ -86,8 +85,5 @@ export const ENGINE_WORDS = 1024
 export const FAST_READ = 4096
 export const FAST_WRITE: number = FAST_READ + FAST_TLB_BYTES
 export const FAST_EXECUTE: number = FAST_WRITE + FAST_TLB_BYTES
-export const JUMP_CACHE: number = FAST_EXECUTE + FAST_TLB_BYTES
-export const JUMP_ROWS = 4096
-export const JUMP_ROW_BYTES = 16
 /** Bytes of a hart's area. */
-export const HART_AREA_BYTES: number = JUMP_CACHE + JUMP_ROWS * JUMP_ROW_BYTES
+export const HART_AREA_BYTES: number = FAST_EXECUTE + FAST_TLB_BYTES
