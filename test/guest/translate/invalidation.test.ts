@@ -100,6 +100,36 @@ test('a page of code that is paged out again and again while it runs is executed
   t.is(await registersAfter('translator', LOOP, 10_000, nothing, disturb), expected)
 })
 
+test('an access over the end of a remembered page goes to the next page, wherever its frame is', async (t) => {
+  const second = asm.word('sd', { rs1: 7, rs2: 5, imm: 0 })
+  const first = asm.word('sd', { rs1: 12, rs2: 5, imm: 0 })
+  // In one of the two orders the frame of the second page does not follow that of the first.
+  for (const touched of [
+    [first, second],
+    [second, first],
+  ]) {
+    const words = [
+      asm.word('auipc', { rd: 5, imm: 0 }),
+      asm.word('lui', { rd: 6, imm: 0x1_1000 }),
+      asm.word('add', { rd: 7, rs1: 5, rs2: 6 }),
+      asm.word('addi', { rd: 12, rs1: 7, imm: -16 }),
+      ...touched,
+      asm.word('addi', { rd: 10, rs1: 10, imm: 1 }),
+      asm.word('ld', { rd: 13, rs1: 12, imm: 0 }),
+      asm.word('ld', { rd: 14, rs1: 12, imm: 12 }),
+      asm.word('add', { rd: 11, rs1: 11, rs2: 14 }),
+      asm.word('sd', { rs1: 12, rs2: 11, imm: 0 }),
+      asm.word('slli', { rd: 16, rs1: 10, imm: 40 }),
+      asm.word('sd', { rs1: 12, rs2: 16, imm: 12 }),
+      asm.word('ld', { rd: 15, rs1: 7, imm: 0 }),
+      asm.word('add', { rd: 11, rs1: 11, rs2: 15 }),
+      asm.word('jal', { rd: 0, imm: -36 }),
+    ]
+    const expected = await registersAfter('reference', words, 3000, nothing)
+    t.is(await registersAfter('translator', words, 3000, nothing), expected)
+  }
+})
+
 function cacheOf(frames: number): { readonly memory: PhysicalMemory; readonly cache: CodeCache } {
   const memory = new PhysicalMemory(frames, { scratchBytes: CODE_CACHE_BYTES })
   return { memory, cache: new CodeCache(memory, 2) }
